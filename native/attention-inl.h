@@ -1,0 +1,381 @@
+// Many queries: scores are computed transposed. SIMD lanes are query rows, so keys and values are read where they lie,
+// one scalar broadcast at a time, and odd d, dv and tk need no masks; only queries are transposed in and outputs out.
+//
+// Softmax runs online over blocks of keys (Milakov and Gimelshein 2018, arXiv:1805.02867; Dao et al. 2022,
+// arXiv:2205.14135), in units of log2. m is a reference, not the exact maximum: it moves only when a score exceeds it
+// by more than HEADROOM, so that o is rarely rescaled.
+
+enum { KEY_BLOCK = 96 };
+
+// acc[r][v] += a[r * rowStride + k * stepStride] * lanesIn[k][v] for k < n: q.k with rows = keys and steps along d, and
+// p.v with rows = columns of the value and steps along the keys.
+template <int NV, int KR>
+XATTN_INLINE void multiply(vec (&acc)[KR][NV], const float *a, int64_t rowStride, int64_t stepStride,
+                           const float *lanesIn, int64_t n) {
+  for (int64_t k = 0; k < n; k++) {
+    vec x[NV];
+    XATTN_UNROLL for (int v = 0; v < NV; v++) x[v] = load(lanesIn + v * W);
+    XATTN_UNROLL for (int r = 0; r < KR; r++) {
+      vec b = broadcast(a + r * rowStride);
+      XATTN_UNROLL for (int v = 0; v < NV; v++) acc[r][v] = fma(b, x[v], acc[r][v]);
+    }
+    a += stepStride;
+    lanesIn += NV * W;
+  }
+}
+
+// Calls f.run<n>() for n = left < MOST, at compile time.
+template <int MOST, class F> XATTN_INLINE void remainder(int left, F &f) {
+  if constexpr (MOST > 1) {
+    if (left == MOST - 1)
+      f.template run<MOST - 1>();
+    else
+      remainder<MOST - 1>(left, f);
+  }
+}
+
+template <int NV, int KR> struct Tile : Scores {
+  enum { R = NV * W, BLOCK = KEY_BLOCK / KR * KR };
+
+  float *q;             // [d, and W more][R], times scale * log2(e)
+  float *o;             // [dv, padded to W][R]
+  float *keys, *values; // blocks converted to float32, where they are not
+  bool started;         // o holds something of this call
+  bool cold;            // nobody of this group has read the keys yet
+  bool careful;         // masked values may be NaN or infinite: leave them out of p.v
+
+  static size_t scratchBytes(const Problem *p) {
+    int64_t padded = ceilDivide(p->dv, W) * W + W;
+    return (size_t)((p->d + W) * R + padded * R + 2 * (BLOCK + W) * R + (BLOCK + 1) * (p->d + p->dv)) * sizeof(float);
+  }
+
+  void begin(const Problem *problem, int64_t group, int64_t first, void *scratch) {
+    p = problem;
+    width = R;
+    cold = first == 0;
+    rows = layOut(p, group, first, R, row);
+    q = (float *)scratch;
+    o = q + (p->d + W) * R;
+    s = o + (ceilDivide(p->dv, W) * W + W) * R;
+    bias = s + (BLOCK + W) * R;
+    keys = bias + (BLOCK + W) * R;
+    values = keys + BLOCK * p->d;
+    packQueries();
+  }
+
+  void reset() {
+    started = false;
+    XATTN_UNROLL for (int v = 0; v < NV; v++) {
+      store(m + v * W, broadcast(0.0f));
+      store(l + v * W, broadcast(0.0f));
+    }
+  }
+
+  XATTN_NOINLINE void packQueries() {
+    const vec scale = broadcast(p->scale * LOG2E);
+    const bool plain = p->query.type == XATTN_FLOAT32;
+    for (int g = 0; g < R; g += W) {
+      for (int64_t k = 0; k < p->d; k += W) {
+        const int n = (int)smaller(W, p->d - k);
+        vec x[W];
+        if (plain && n == W && g + W <= rows.count) {
+          XATTN_UNROLL for (int i = 0; i < W; i++) x[i] = load((const float *)p->query.data + row[g + i].query + k);
+        } else {
+          for (int i = 0; i < W; i++) {
+            x[i] = g + i < rows.count ? loadAs(p->query.type, p->query.data, row[g + i].query + k, n) : broadcast(0.0f);
+          }
+        }
+        transpose(x);
+        // Lanes behind d are zeros; q has room for them.
+        XATTN_UNROLL for (int i = 0; i < W; i++) store(q + (k + i) * R + g, mul(x[i], scale));
+      }
+    }
+  }
+
+  // Rows of a key or value block as float32: where they lie, or converted into scratch.
+  XATTN_INLINE const float *block(const Operand &from, int64_t start, int64_t width, int n, float *scratch,
+                                  int64_t *stride) {
+    if (from.type == XATTN_FLOAT32) {
+      *stride = from.row;
+      return (const float *)from.data + start;
+    }
+    *stride = width;
+    for (int j = 0; j < n; j++) {
+      for (int64_t k = 0; k < width; k += W) {
+        const int some = (int)smaller(W, width - k);
+        storeAs(XATTN_FLOAT32, scratch, j * width + k, loadAs(from.type, from.data, start + j * from.row + k, some),
+                some);
+      }
+    }
+    return scratch;
+  }
+
+  // Moves the reference to the maximum of the scores, peak, where that is above it or the row had no key yet (l == 0):
+  // what was summed up before is exp2(new - old) too large. The first `done` rows of s hold probabilities already.
+  XATTN_NOINLINE void moveReference(int done) {
+    for (int v = 0; v < R; v += W) {
+      const vec old = load(m + v), top = load(peak + v);
+      const lanes first = equal(load(l + v), broadcast(0.0f)), seen = less(broadcast(-INFINITE), top);
+      const vec reference = select(first, select(seen, top, old), max(top, old));
+      const vec factor = select(first, broadcast(0.0f), exp2(sub(old, reference)));
+      store(m + v, reference);
+      store(l + v, mul(load(l + v), factor));
+      for (int j = 0; j < done; j++) store(s + j * R + v, mul(load(s + j * R + v), factor));
+      if (!started) continue;
+      for (int64_t c = 0; c < p->dv; c++) store(o + c * R + v, mul(load(o + c * R + v), factor));
+    }
+  }
+
+  // Probabilities of N keys that every row sees, from the keys at k into row j of s. The accumulators start at -m, so
+  // the scores leave the multiply-adds ready for exp2.
+  template <int N> XATTN_NOINLINE void openKeys(const float *k, int64_t stride, int j, bool first) {
+    vec acc[N][NV];
+    XATTN_UNROLL for (int v = 0; v < NV; v++) {
+      const vec start = sub(broadcast(0.0f), load(m + v * W));
+      XATTN_UNROLL for (int r = 0; r < N; r++) acc[r][v] = start;
+    }
+    multiply<NV, N>(acc, k, stride, 1, q, p->d);
+    float *to = s + j * R;
+    vec most[NV], top;
+    XATTN_UNROLL for (int v = 0; v < NV; v++) {
+      most[v] = acc[0][v];
+      XATTN_UNROLL for (int r = 1; r < N; r++) most[v] = max(most[v], acc[r][v]);
+    }
+    top = most[0];
+    XATTN_UNROLL for (int v = 1; v < NV; v++) top = max(top, most[v]);
+    // With 16 registers the scores must leave them before exp2 anyway.
+    const bool move = first || any(less(broadcast(HEADROOM), top));
+    if (REGISTERS < 32 || XATTN_UNLIKELY(move)) {
+      XATTN_UNROLL for (int r = 0; r < N; r++) {
+        XATTN_UNROLL for (int v = 0; v < NV; v++) store(to + r * R + v * W, acc[r][v]);
+      }
+    }
+    if (XATTN_UNLIKELY(move)) {
+      vec old[NV];
+      XATTN_UNROLL for (int v = 0; v < NV; v++) {
+        old[v] = load(m + v * W);
+        store(peak + v * W, add(most[v], old[v]));
+      }
+      moveReference(j);
+      XATTN_UNROLL for (int v = 0; v < NV; v++) {
+        const vec by = sub(load(m + v * W), old[v]);
+        XATTN_UNROLL for (int r = 0; r < N; r++) {
+          acc[r][v] = sub(load(to + r * R + v * W), by);
+          if (REGISTERS < 32) store(to + r * R + v * W, acc[r][v]);
+        }
+      }
+    }
+    XATTN_UNROLL for (int v = 0; v < NV; v++) {
+      vec total = load(l + v * W);
+      XATTN_UNROLL for (int r = 0; r < N; r++) {
+        const vec e = exp2(REGISTERS < 32 ? load(to + r * R + v * W) : acc[r][v]);
+        store(to + r * R + v * W, e);
+        total = add(total, e);
+      }
+      store(l + v * W, total);
+    }
+  }
+
+  // Scores of N keys, as they are.
+  template <int N> XATTN_NOINLINE void rawKeys(const float *k, int64_t stride, int j) {
+    vec acc[N][NV];
+    XATTN_UNROLL for (int r = 0; r < N; r++) {
+      XATTN_UNROLL for (int v = 0; v < NV; v++) acc[r][v] = broadcast(0.0f);
+    }
+    multiply<NV, N>(acc, k, stride, 1, q, p->d);
+    XATTN_UNROLL for (int r = 0; r < N; r++) {
+      XATTN_UNROLL for (int v = 0; v < NV; v++) store(s + (j + r) * R + v * W, acc[r][v]);
+    }
+  }
+
+  // N columns of the output: o += p.v over n keys.
+  template <int N> XATTN_NOINLINE void valueColumns(const float *v0, int64_t stride, int n, int64_t column) {
+    float *to = o + column * R;
+    vec acc[N][NV];
+    XATTN_UNROLL for (int r = 0; r < N; r++) {
+      XATTN_UNROLL for (int v = 0; v < NV; v++) acc[r][v] = started ? load(to + r * R + v * W) : broadcast(0.0f);
+    }
+    multiply<NV, N>(acc, v0 + column, 1, stride, s, n);
+    XATTN_UNROLL for (int r = 0; r < N; r++) {
+      XATTN_UNROLL for (int v = 0; v < NV; v++) store(to + r * R + v * W, acc[r][v]);
+    }
+  }
+
+  // The same, leaving out what a row does not see: 0 * NaN would be NaN. Attended keys weigh at least 2^-126.
+  XATTN_NOINLINE void valueColumnCarefully(const float *v0, int64_t stride, int n, int64_t column) {
+    for (int v = 0; v < R; v += W) {
+      vec acc = started ? load(o + column * R + v) : broadcast(0.0f);
+      for (int j = 0; j < n; j++) {
+        const vec e = load(s + j * R + v);
+        acc = select(equal(e, broadcast(0.0f)), acc, fma(e, broadcast(v0 + j * stride + column), acc));
+      }
+      store(o + column * R + v, acc);
+    }
+  }
+
+  struct Columns {
+    Tile *tile;
+    const float *v;
+    int64_t stride;
+    int n;
+    int64_t column;
+    template <int N> XATTN_INLINE void run() { tile->template valueColumns<N>(v, stride, n, column); }
+  };
+
+  XATTN_INLINE void addValues(int64_t key, int n) {
+    int64_t stride;
+    const float *v = block(p->value, rows.value + key * p->value.row, p->dv, n, values, &stride);
+    Columns columns = {this, v, stride, n, 0};
+    if (careful) {
+      for (int64_t c = 0; c < p->dv; c++) valueColumnCarefully(v, stride, n, c);
+    } else {
+      for (; columns.column + KR <= p->dv; columns.column += KR) columns.template run<KR>();
+      remainder<KR>((int)(p->dv - columns.column), columns);
+    }
+    started = true;
+  }
+
+  // K two tiles ahead into L1, V into L2; not past the last key.
+  XATTN_INLINE void prefetch(int64_t key, int n) {
+    const int64_t ahead = smaller(key + 2 * n, p->tk - 1), last = smaller(ahead + n, p->tk);
+    const char *k = (const char *)at(p->key.data, p->key.type, rows.key + ahead * p->key.row);
+    const char *kEnd = (const char *)at(p->key.data, p->key.type, rows.key + (last - 1) * p->key.row + p->d);
+    if (kEnd - k > n * p->d * 4) return; // rows far apart: not a stream
+    for (; k < kEnd; k += 64) XATTN_PREFETCH(k, 3);
+    const char *v = (const char *)at(p->value.data, p->value.type, rows.value + key * p->value.row);
+    for (int64_t i = 0; i < n * p->dv * 4 && key + n < p->tk; i += 64) XATTN_PREFETCH(v + i, 2);
+  }
+
+  struct OpenKeys {
+    Tile *tile;
+    const float *k;
+    int64_t stride;
+    int j;
+    bool first;
+    template <int N> XATTN_INLINE void run() {
+      tile->template openKeys<N>(k + j * stride, stride, j, first);
+      first = false;
+    }
+  };
+
+  XATTN_INLINE void openBlock(int64_t key, int n) {
+    OpenKeys open = {this, nullptr, 0, 0, !started};
+    open.k = block(p->key, rows.key + key * p->key.row, p->d, n, keys, &open.stride);
+    for (; open.j + KR <= n; open.j += KR) {
+      if (cold) prefetch(key + open.j, KR);
+      open.template run<KR>();
+    }
+    remainder<KR>(n - open.j, open);
+    addValues(key, n);
+  }
+
+  struct RawKeys {
+    Tile *tile;
+    const float *k;
+    int64_t stride;
+    int j;
+    template <int N> XATTN_INLINE void run() { tile->template rawKeys<N>(k + j * stride, stride, j); }
+  };
+
+  XATTN_INLINE void rawBlock(int64_t key, int n) {
+    RawKeys raw = {this, nullptr, 0, 0};
+    raw.k = block(p->key, rows.key + key * p->key.row, p->d, n, keys, &raw.stride);
+    for (; raw.j + KR <= n; raw.j += KR) raw.template run<KR>();
+    remainder<KR>(n - raw.j, raw);
+  }
+
+  // A block that some rows do not see as it is.
+  XATTN_NOINLINE void generalBlock(int64_t key, int n) {
+    rawBlock(key, n);
+    adjust(key, n);
+    if (mustMove()) moveReference(0);
+    exponentiate(n);
+    addValues(key, n);
+  }
+
+  void blocks(int64_t from, int64_t to, bool open) {
+    if (from >= to) return;
+    const int64_t count = ceilDivide(to - from, BLOCK);
+    const int each = (int)(ceilDivide(ceilDivide(to - from, count), KR) * KR);
+    for (int64_t key = from; key < to; key += each) {
+      const int n = (int)smaller(each, to - key);
+      if (!open && p->mask.data && !readMask(key, n)) continue;
+      if (open)
+        openBlock(key, n);
+      else
+        generalBlock(key, n);
+    }
+  }
+
+  // o and l over keys from .. to.
+  void attend(int64_t from, int64_t to, bool carefully) {
+    careful = carefully;
+    reset();
+    from = bigger(from, rows.lo), to = smaller(to, rows.hi);
+    if (isGeneral(p))
+      blocks(from, to, false);
+    else
+      rangedBlocks(from, to);
+    if (!started) {
+      for (int64_t i = 0; i < p->dv * R; i++) o[i] = 0;
+    }
+  }
+
+  // Only key ranges: first keys that some rows see, then those that all see, then some again.
+  void rangedBlocks(int64_t from, int64_t to) {
+    const int64_t allFrom = smaller(to, bigger(from, rows.allLo)), allTo = bigger(allFrom, smaller(to, rows.allHi));
+    blocks(from, allFrom, false);
+    // Rows that have seen nothing yet have no reference, which openKeys needs of all or of none.
+    const bool mixed = started && anyFresh();
+    blocks(allFrom, allTo, !mixed);
+    blocks(allTo, to, false);
+  }
+
+  bool anyFresh() {
+    for (int r = 0; r < rows.count; r++) {
+      if (l[r] == 0) return true;
+    }
+    return false;
+  }
+
+  // o - o is 0 but for NaN and infinities.
+  bool isFinite() {
+    vec bad = broadcast(0.0f);
+    for (int64_t i = 0; i < p->dv * R; i += W) bad = add(bad, sub(load(o + i), load(o + i)));
+    return all(equal(bad, broadcast(0.0f)));
+  }
+
+  // o times a factor per row; row r goes to element index(r) of data.
+  template <class F> XATTN_INLINE void unpack(const float *factor, Type type, void *data, F index) {
+    const bool plain = type == XATTN_FLOAT32;
+    for (int g = 0; g < R && g < rows.count; g += W) {
+      const vec f = load(factor + g);
+      for (int64_t c = 0; c < p->dv; c += W) {
+        const int n = (int)smaller(W, p->dv - c);
+        vec x[W];
+        // Columns behind dv hold leftovers, which are not stored.
+        XATTN_UNROLL for (int i = 0; i < W; i++) x[i] = mul(load(o + (c + i) * R + g), f);
+        transpose(x);
+        if (plain && n == W && g + W <= rows.count) {
+          XATTN_UNROLL for (int i = 0; i < W; i++) store((float *)data + index(g + i) + c, x[i]);
+        } else {
+          for (int i = 0; i < W && g + i < rows.count; i++) storeAs(type, data, index(g + i) + c, x[i], n);
+        }
+      }
+    }
+  }
+
+  // Weights of keys from .. to: scores once more, under the final reference and sum.
+  XATTN_NOINLINE void writeAllWeights(const float *factor) {
+    for (int r = 0; r < rows.count; r++) {
+      for (int64_t j = 0; j < p->tk; j++) p->weights[row[r].index * p->tk + j] = 0;
+    }
+    for (int64_t key = rows.lo; key < rows.hi; key += BLOCK) {
+      const int n = (int)smaller(BLOCK, rows.hi - key);
+      if (p->mask.data && !readMask(key, n)) continue;
+      rawBlock(key, n);
+      adjust(key, n);
+      writeWeights(key, n, factor);
+    }
+  }
+};

@@ -1,0 +1,171 @@
+// AVX2 with FMA and F16C: 8 lanes, 16 registers.
+#if defined(__x86_64__) || defined(_M_X64)
+#include "kernel.h"
+#include "target.h"
+#include <immintrin.h>
+
+XATTN_BEGIN_TARGET("avx2,fma,f16c,bmi2")
+namespace {
+
+typedef __m256 vec;
+typedef __m256 lanes;
+enum { W = 8, REGISTERS = 16 };
+
+XATTN_INLINE __m256i firstLanes(int n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+XATTN_INLINE vec load(const float *p) {
+  return _mm256_loadu_ps(p);
+}
+XATTN_INLINE vec loadFirst(const float *p, int n) {
+  return _mm256_maskload_ps(p, firstLanes(n));
+}
+XATTN_INLINE void store(float *p, vec a) {
+  _mm256_storeu_ps(p, a);
+}
+XATTN_INLINE void storeFirst(float *p, vec a, int n) {
+  _mm256_maskstore_ps(p, firstLanes(n), a);
+}
+XATTN_INLINE vec broadcast(float x) {
+  return _mm256_set1_ps(x);
+}
+XATTN_INLINE vec broadcast(const float *p) {
+  return _mm256_broadcast_ss(p);
+}
+
+XATTN_INLINE vec add(vec a, vec b) {
+  return _mm256_add_ps(a, b);
+}
+XATTN_INLINE vec sub(vec a, vec b) {
+  return _mm256_sub_ps(a, b);
+}
+XATTN_INLINE vec mul(vec a, vec b) {
+  return _mm256_mul_ps(a, b);
+}
+XATTN_INLINE vec div(vec a, vec b) {
+  return _mm256_div_ps(a, b);
+}
+XATTN_INLINE vec fma(vec a, vec b, vec c) {
+  return _mm256_fmadd_ps(a, b, c);
+}
+XATTN_INLINE vec absolute(vec a) {
+  return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a);
+}
+// Both give b where a or b is NaN.
+XATTN_INLINE vec max(vec a, vec b) {
+  return _mm256_max_ps(a, b);
+}
+XATTN_INLINE vec min(vec a, vec b) {
+  return _mm256_min_ps(a, b);
+}
+
+XATTN_INLINE lanes less(vec a, vec b) {
+  return _mm256_cmp_ps(a, b, _CMP_LT_OQ);
+}
+XATTN_INLINE lanes equal(vec a, vec b) {
+  return _mm256_cmp_ps(a, b, _CMP_EQ_OQ);
+}
+XATTN_INLINE lanes both(lanes a, lanes b) {
+  return _mm256_and_ps(a, b);
+}
+XATTN_INLINE lanes either(lanes a, lanes b) {
+  return _mm256_or_ps(a, b);
+}
+XATTN_INLINE bool any(lanes a) {
+  return _mm256_movemask_ps(a) != 0;
+}
+XATTN_INLINE bool all(lanes a) {
+  return _mm256_movemask_ps(a) == 0xff;
+}
+XATTN_INLINE vec select(lanes which, vec yes, vec no) {
+  return _mm256_blendv_ps(no, yes, which);
+}
+
+XATTN_INLINE vec roundNearest(vec a) {
+  return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+// a * 2^n for integral n in -126..127.
+XATTN_INLINE vec scaleByPower(vec a, vec n) {
+  __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+  return _mm256_mul_ps(a, _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23)));
+}
+XATTN_INLINE float sum(vec a) {
+  __m128 x = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+  x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+  return _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)));
+}
+XATTN_INLINE float largest(vec a) {
+  __m128 x = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+  x = _mm_max_ps(x, _mm_movehl_ps(x, x));
+  return _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)));
+}
+
+XATTN_INLINE vec fromHalf(const uint16_t *p) {
+  return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
+}
+XATTN_INLINE vec fromBfloat(const uint16_t *p) {
+  __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+}
+XATTN_INLINE vec fromBytes(const uint8_t *p) {
+  return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+}
+XATTN_INLINE void toHalf(uint16_t *p, vec a) {
+  _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(a, 0));
+}
+XATTN_INLINE void toBfloat(uint16_t *p, vec a) {
+  __m256i bits = _mm256_castps_si256(a);
+  __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+  __m256i rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+  vec quiet = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fc00000));
+  vec kept = select(_mm256_cmp_ps(a, a, _CMP_UNORD_Q), quiet, _mm256_castsi256_ps(rounded));
+  __m256i high = _mm256_srli_epi32(_mm256_castps_si256(kept), 16);
+  __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(high, high), 0x08);
+  _mm_storeu_si128((__m128i *)p, _mm256_castsi256_si128(packed));
+}
+
+XATTN_INLINE vec unpackLow(vec a, vec b) {
+  return _mm256_unpacklo_ps(a, b);
+}
+XATTN_INLINE vec unpackHigh(vec a, vec b) {
+  return _mm256_unpackhi_ps(a, b);
+}
+XATTN_INLINE vec pairsLow(vec a, vec b) {
+  return _mm256_castpd_ps(_mm256_unpacklo_pd(_mm256_castps_pd(a), _mm256_castps_pd(b)));
+}
+XATTN_INLINE vec pairsHigh(vec a, vec b) {
+  return _mm256_castpd_ps(_mm256_unpackhi_pd(_mm256_castps_pd(a), _mm256_castps_pd(b)));
+}
+XATTN_INLINE vec lowHalves(vec a, vec b) {
+  return _mm256_permute2f128_ps(a, b, 0x20);
+}
+XATTN_INLINE vec highHalves(vec a, vec b) {
+  return _mm256_permute2f128_ps(a, b, 0x31);
+}
+
+// r[i] lane j becomes r[j] lane i.
+XATTN_INLINE void transpose(vec *r) {
+  vec t[8];
+  XATTN_UNROLL for (int i = 0; i < 8; i += 4) {
+    vec ab = unpackLow(r[i], r[i + 1]), AB = unpackHigh(r[i], r[i + 1]);
+    vec cd = unpackLow(r[i + 2], r[i + 3]), CD = unpackHigh(r[i + 2], r[i + 3]);
+    t[i] = pairsLow(ab, cd), t[i + 1] = pairsHigh(ab, cd), t[i + 2] = pairsLow(AB, CD), t[i + 3] = pairsHigh(AB, CD);
+  }
+  XATTN_UNROLL for (int i = 0; i < 4; i++) r[i] = lowHalves(t[i], t[i + 4]), r[i + 4] = highHalves(t[i], t[i + 4]);
+}
+
+// Lane i of the result is the sum of the lanes of a[i].
+XATTN_INLINE vec sums(const vec *a) {
+  vec p = _mm256_hadd_ps(_mm256_hadd_ps(a[0], a[1]), _mm256_hadd_ps(a[2], a[3]));
+  vec q = _mm256_hadd_ps(_mm256_hadd_ps(a[4], a[5]), _mm256_hadd_ps(a[6], a[7]));
+  return add(lowHalves(p, q), highHalves(p, q));
+}
+
+#define XATTN_TILES(tile) tile(2, 6, 1.0) tile(1, 8, 1.1)
+#include "kernel-inl.h"
+
+} // namespace
+extern "C" const Kernel xattn_avx2 = {"avx2", plan, attend, finish};
+XATTN_END_TARGET
+#endif

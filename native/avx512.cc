@@ -1,0 +1,174 @@
+// AVX-512 (F, BW, DQ, VL): 16 lanes, 32 registers.
+#if defined(__x86_64__) || defined(_M_X64)
+#include "kernel.h"
+#include "target.h"
+#include <immintrin.h>
+
+XATTN_BEGIN_TARGET("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,bmi2")
+namespace {
+
+typedef __m512 vec;
+typedef __mmask16 lanes;
+enum { W = 16, REGISTERS = 32 };
+
+XATTN_INLINE lanes firstLanes(int n) {
+  return (lanes)((1u << n) - 1);
+}
+
+XATTN_INLINE vec load(const float *p) {
+  return _mm512_loadu_ps(p);
+}
+XATTN_INLINE vec loadFirst(const float *p, int n) {
+  return _mm512_maskz_loadu_ps(firstLanes(n), p);
+}
+XATTN_INLINE void store(float *p, vec a) {
+  _mm512_storeu_ps(p, a);
+}
+XATTN_INLINE void storeFirst(float *p, vec a, int n) {
+  _mm512_mask_storeu_ps(p, firstLanes(n), a);
+}
+XATTN_INLINE vec broadcast(float x) {
+  return _mm512_set1_ps(x);
+}
+XATTN_INLINE vec broadcast(const float *p) {
+  return _mm512_set1_ps(*p);
+}
+
+XATTN_INLINE vec add(vec a, vec b) {
+  return _mm512_add_ps(a, b);
+}
+XATTN_INLINE vec sub(vec a, vec b) {
+  return _mm512_sub_ps(a, b);
+}
+XATTN_INLINE vec mul(vec a, vec b) {
+  return _mm512_mul_ps(a, b);
+}
+XATTN_INLINE vec div(vec a, vec b) {
+  return _mm512_div_ps(a, b);
+}
+XATTN_INLINE vec fma(vec a, vec b, vec c) {
+  return _mm512_fmadd_ps(a, b, c);
+}
+XATTN_INLINE vec absolute(vec a) {
+  return _mm512_abs_ps(a);
+}
+// Both give b where a or b is NaN.
+XATTN_INLINE vec max(vec a, vec b) {
+  return _mm512_max_ps(a, b);
+}
+XATTN_INLINE vec min(vec a, vec b) {
+  return _mm512_min_ps(a, b);
+}
+
+XATTN_INLINE lanes less(vec a, vec b) {
+  return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ);
+}
+XATTN_INLINE lanes equal(vec a, vec b) {
+  return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ);
+}
+XATTN_INLINE lanes both(lanes a, lanes b) {
+  return a & b;
+}
+XATTN_INLINE lanes either(lanes a, lanes b) {
+  return a | b;
+}
+XATTN_INLINE bool any(lanes a) {
+  return a != 0;
+}
+XATTN_INLINE bool all(lanes a) {
+  return a == 0xffff;
+}
+XATTN_INLINE vec select(lanes which, vec yes, vec no) {
+  return _mm512_mask_blend_ps(which, no, yes);
+}
+
+XATTN_INLINE vec roundNearest(vec a) {
+  return _mm512_roundscale_ps(a, 0);
+}
+// a * 2^n for integral n.
+XATTN_INLINE vec scaleByPower(vec a, vec n) {
+  return _mm512_scalef_ps(a, n);
+}
+XATTN_INLINE float sum(vec a) {
+  return _mm512_reduce_add_ps(a);
+}
+XATTN_INLINE float largest(vec a) {
+  return _mm512_reduce_max_ps(a);
+}
+
+XATTN_INLINE vec fromHalf(const uint16_t *p) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+}
+XATTN_INLINE vec fromBfloat(const uint16_t *p) {
+  __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
+XATTN_INLINE vec fromBytes(const uint8_t *p) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
+XATTN_INLINE void toHalf(uint16_t *p, vec a) {
+  _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(a, 0));
+}
+XATTN_INLINE void toBfloat(uint16_t *p, vec a) {
+  __m512i bits = _mm512_castps_si512(a);
+  __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+  __m512i quiet = _mm512_set1_epi32(0x7fc00000);
+  rounded = _mm512_mask_blend_epi32(_mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q), rounded, quiet);
+  _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)));
+}
+
+XATTN_INLINE vec unpackLow(vec a, vec b) {
+  return _mm512_unpacklo_ps(a, b);
+}
+XATTN_INLINE vec unpackHigh(vec a, vec b) {
+  return _mm512_unpackhi_ps(a, b);
+}
+XATTN_INLINE vec pairsLow(vec a, vec b) {
+  return _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
+}
+XATTN_INLINE vec pairsHigh(vec a, vec b) {
+  return _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
+}
+XATTN_INLINE vec evenBlocks(vec a, vec b) {
+  return _mm512_shuffle_f32x4(a, b, 0x88);
+}
+XATTN_INLINE vec oddBlocks(vec a, vec b) {
+  return _mm512_shuffle_f32x4(a, b, 0xdd);
+}
+
+// r[i] lane j becomes r[j] lane i.
+XATTN_INLINE void transpose(vec *r) {
+  vec t[16];
+  XATTN_UNROLL for (int i = 0; i < 16; i += 4) {
+    vec ab = unpackLow(r[i], r[i + 1]), AB = unpackHigh(r[i], r[i + 1]);
+    vec cd = unpackLow(r[i + 2], r[i + 3]), CD = unpackHigh(r[i + 2], r[i + 3]);
+    t[i] = pairsLow(ab, cd), t[i + 1] = pairsHigh(ab, cd), t[i + 2] = pairsLow(AB, CD), t[i + 3] = pairsHigh(AB, CD);
+  }
+  XATTN_UNROLL for (int i = 0; i < 4; i++) {
+    vec even = evenBlocks(t[i], t[i + 4]), EVEN = evenBlocks(t[i + 8], t[i + 12]);
+    vec odd = oddBlocks(t[i], t[i + 4]), ODD = oddBlocks(t[i + 8], t[i + 12]);
+    r[i] = evenBlocks(even, EVEN), r[i + 8] = oddBlocks(even, EVEN);
+    r[i + 4] = evenBlocks(odd, ODD), r[i + 12] = oddBlocks(odd, ODD);
+  }
+}
+
+// Lane i of the result is the sum of the lanes of a[i].
+XATTN_INLINE vec sums(const vec *a) {
+  vec t[4];
+  XATTN_UNROLL for (int i = 0; i < 4; i++) {
+    const vec *b = a + 4 * i;
+    vec p = add(unpackLow(b[0], b[1]), unpackHigh(b[0], b[1])), q = add(unpackLow(b[2], b[3]), unpackHigh(b[2], b[3]));
+    t[i] = add(pairsLow(p, q), pairsHigh(p, q));
+  }
+  vec p = add(evenBlocks(t[0], t[1]), oddBlocks(t[0], t[1])), q = add(evenBlocks(t[2], t[3]), oddBlocks(t[2], t[3]));
+  return add(evenBlocks(p, q), oddBlocks(p, q));
+}
+
+#define XATTN_TILES(tile) tile(4, 6, 1.0) tile(2, 8, 1.03) tile(1, 14, 1.15)
+#include "kernel-inl.h"
+
+} // namespace
+extern "C" const Kernel xattn_avx512 = {"avx512", plan, attend, finish};
+XATTN_END_TARGET
+#endif

@@ -1,0 +1,256 @@
+// Few queries: one decoder step, beams over one memory, the query heads that share a key head. Keys and values are read
+// once for all rows, as two long streams, with lanes along d and dv: all keys of a chunk, softmax, all values of it.
+
+enum { DECODE_ROWS = W < 8 ? 3 : W < 16 ? 6 : 8, CHUNK = 1024, VALUE_BLOCK = 64 };
+
+struct Decode {
+  enum { R = DECODE_ROWS };
+
+  const Problem *p;
+  Rows rows;
+  Row row[16];
+  int64_t dPadded, dvPadded;
+  float *q;           // [R][dPadded], times scale * log2(e), zeros behind d
+  float *s;           // [R][CHUNK]: scores, then probabilities
+  float *o;           // [R][dvPadded]
+  float m[16], l[16]; // reference and sum
+  bool careful;       // masked values may be NaN or infinite: leave them out of p.v
+
+  static size_t scratchBytes(const Problem *p) {
+    return (size_t)(R * (ceilDivide(p->d, W) * W + CHUNK + ceilDivide(p->dv, W) * W)) * sizeof(float);
+  }
+
+  void begin(const Problem *problem, int64_t group, int64_t first, void *scratch) {
+    p = problem;
+    rows = layOut(p, group, first, R, row);
+    dPadded = ceilDivide(p->d, W) * W, dvPadded = ceilDivide(p->dv, W) * W;
+    q = (float *)scratch, s = q + R * dPadded, o = s + R * CHUNK;
+    const vec scale = broadcast(p->scale * LOG2E);
+    for (int r = 0; r < rows.count; r++) {
+      for (int64_t k = 0; k < p->d; k += W) {
+        const vec x = loadAs(p->query.type, p->query.data, row[r].query + k, (int)smaller(W, p->d - k));
+        store(q + r * dPadded + k, mul(x, scale));
+      }
+    }
+  }
+
+  // Scores of N rows: W / N keys at a time, so that one reduction gives a full vector of sums.
+  template <int N, Type T> XATTN_NOINLINE void scoreKeys(int64_t key, int n) {
+    enum { KEYS = W / N > 0 ? W / N : 1 };
+    const int64_t whole = p->d / W * W;
+    const int rest = (int)(p->d - whole);
+    for (int j = 0; j < n; j += KEYS) {
+      vec acc[KEYS * N > W ? KEYS * N : W];
+      XATTN_UNROLL for (int i = 0; i < W; i++) acc[i] = broadcast(0.0f);
+      XATTN_UNROLL for (int i = 0; i < KEYS; i++) {
+        // Behind the last key the last one is read again, and its score dropped.
+        const int64_t at = rows.key + (key + (j + i < n ? j + i : n - 1)) * p->key.row;
+        for (int64_t k = 0; k < whole; k += W) {
+          const vec x = loadAs(T, p->key.data, at + k, W);
+          XATTN_UNROLL for (int r = 0; r < N; r++) acc[r * KEYS + i] =
+              fma(x, load(q + r * dPadded + k), acc[r * KEYS + i]);
+        }
+        if (rest == 0) continue;
+        const vec x = loadAs(T, p->key.data, at + whole, rest);
+        XATTN_UNROLL for (int r = 0; r < N; r++) acc[r * KEYS + i] =
+            fma(x, load(q + r * dPadded + whole), acc[r * KEYS + i]);
+      }
+      float total[W];
+      store(total, sums(acc));
+      const int some = n - j < KEYS ? n - j : KEYS;
+      for (int r = 0; r < N; r++) {
+        for (int i = 0; i < some; i++) s[r * CHUNK + j + i] = total[r * KEYS + i];
+      }
+    }
+  }
+
+  // o += p.v for N rows, C vectors of columns from c on (the last of them `last` lanes wide) and n keys from j on. Keys
+  // are dealt to U accumulators to hide the latency of the multiply-add.
+  template <int N, int C, int U, Type T> XATTN_INLINE void addColumns(int64_t key, int j, int n, int64_t c, int last) {
+    vec acc[U][N][C];
+    XATTN_UNROLL for (int r = 0; r < N; r++) {
+      XATTN_UNROLL for (int v = 0; v < C; v++) {
+        acc[0][r][v] = load(o + r * dvPadded + c + v * W);
+        XATTN_UNROLL for (int u = 1; u < U; u++) acc[u][r][v] = broadcast(0.0f);
+      }
+    }
+    int64_t at = rows.value + (key + j) * p->value.row + c;
+    int i = j;
+    for (; i + U <= j + n; i += U) {
+      XATTN_UNROLL for (int u = 0; u < U; u++, at += p->value.row) addKey<N, C, T>(acc[u], at, i + u, last);
+    }
+    for (; i < j + n; i++, at += p->value.row) addKey<N, C, T>(acc[0], at, i, last);
+    XATTN_UNROLL for (int r = 0; r < N; r++) {
+      XATTN_UNROLL for (int v = 0; v < C; v++) {
+        vec total = acc[0][r][v];
+        XATTN_UNROLL for (int u = 1; u < U; u++) total = add(total, acc[u][r][v]);
+        store(o + r * dvPadded + c + v * W, total);
+      }
+    }
+  }
+
+  template <int N, int C, Type T> XATTN_INLINE void addKey(vec (&acc)[N][C], int64_t at, int j, int last) {
+    vec x[C];
+    XATTN_UNROLL for (int v = 0; v < C; v++) x[v] = loadAs(T, p->value.data, at + v * W, v == C - 1 ? last : W);
+    XATTN_UNROLL for (int r = 0; r < N; r++) {
+      const vec e = broadcast(s + r * CHUNK + j);
+      XATTN_UNROLL for (int v = 0; v < C; v++) acc[r][v] = fma(e, x[v], acc[r][v]);
+    }
+  }
+
+  template <int N, Type T> XATTN_NOINLINE void addValues(int64_t key, int n) {
+    enum {
+      ROOM = REGISTERS * 3 / 4,
+      C = ROOM / N >= 4   ? 4
+          : ROOM / N >= 2 ? 2
+                          : 1,
+      U = ROOM / (N * C) >= 4   ? 4
+          : ROOM / (N * C) >= 2 ? 2
+                                : 1
+    };
+    for (int j = 0; j < n; j += VALUE_BLOCK) {
+      const int some = n - j < VALUE_BLOCK ? n - j : VALUE_BLOCK;
+      int64_t c = 0;
+      for (; c + C * W <= p->dv; c += C * W) addColumns<N, C, U, T>(key, j, some, c, W);
+      for (; c < p->dv; c += W) addColumns<N, 1, U, T>(key, j, some, c, (int)smaller(W, p->dv - c));
+    }
+  }
+
+  // The same, leaving out what a row does not see: 0 * NaN would be NaN. Attended keys weigh at least 2^-126.
+  XATTN_NOINLINE void addValuesCarefully(int64_t key, int n) {
+    for (int r = 0; r < rows.count; r++) {
+      for (int j = 0; j < n; j++) {
+        const float e = s[r * CHUNK + j];
+        if (e == 0) continue;
+        for (int64_t c = 0; c < p->dv; c += W) {
+          const int64_t at = rows.value + (key + j) * p->value.row + c;
+          const vec x = loadAs(p->value.type, p->value.data, at, (int)smaller(W, p->dv - c));
+          store(o + r * dvPadded + c, fma(broadcast(e), x, load(o + r * dvPadded + c)));
+        }
+      }
+    }
+  }
+
+  template <int N> XATTN_INLINE void scoreRows(int64_t key, int n) {
+    if (p->key.type == XATTN_FLOAT32)
+      scoreKeys<N, XATTN_FLOAT32>(key, n);
+    else if (p->key.type == XATTN_FLOAT16)
+      scoreKeys<N, XATTN_FLOAT16>(key, n);
+    else
+      scoreKeys<N, XATTN_BFLOAT16>(key, n);
+  }
+  template <int N> XATTN_INLINE void addRows(int64_t key, int n) {
+    if (p->value.type == XATTN_FLOAT32)
+      addValues<N, XATTN_FLOAT32>(key, n);
+    else if (p->value.type == XATTN_FLOAT16)
+      addValues<N, XATTN_FLOAT16>(key, n);
+    else
+      addValues<N, XATTN_BFLOAT16>(key, n);
+  }
+
+  // Calls the instance for as many rows as there are.
+  template <int N> XATTN_INLINE void forRows(int64_t key, int n, bool values) {
+    if constexpr (N <= R) {
+      if (rows.count > N) return forRows<N + 1>(key, n, values);
+      if (values)
+        addRows<N>(key, n);
+      else
+        scoreRows<N>(key, n);
+    }
+  }
+
+  // Final scores of a row, -infinity where it does not see the key. Returns their maximum.
+  XATTN_NOINLINE float adjust(int r, int64_t key, int n) {
+    const vec none = broadcast(-INFINITE);
+    const vec lo = broadcast((float)bigger(0, smaller(n, row[r].lo - key)));
+    const vec hi = broadcast((float)bigger(0, smaller(n, row[r].hi - key)));
+    float counts[W];
+    for (int i = 0; i < W; i++) counts[i] = (float)i;
+    vec top = none;
+    for (int j = 0; j < n; j += W) {
+      const vec index = add(load(counts), broadcast((float)j));
+      vec x = load(s + r * CHUNK + j);
+      if (p->softcap > 0) x = softCap(x, p->softcap);
+      if (p->alibi) {
+        const vec distance = absolute(sub(broadcast((float)(row[r].position - key)), index));
+        x = sub(x, mul(broadcast(row[r].slope * LOG2E), distance));
+      }
+      x = max(broadcast(-LARGEST), x);
+      if (p->mask.data) x = addBias(x, biasOf(&p->mask, row[r].mask + (key + j) * p->mask.key, (int)smaller(W, n - j)));
+      x = select(both(less(index, hi), less(lo, add(index, broadcast(1.0f)))), x, none);
+      store(s + r * CHUNK + j, x);
+      top = max(x, top);
+    }
+    return largest(top);
+  }
+
+  // A row's final scores become probabilities under its reference, which rises to their maximum.
+  XATTN_NOINLINE void exponentiate(int r, int n, float top) {
+    if (top > m[r] || l[r] == 0) {
+      const float reference = l[r] == 0 ? (top > -INFINITE ? top : 0.0f) : top;
+      const float factor = l[r] == 0 ? 0.0f : first(exp2(broadcast(m[r] - reference)));
+      m[r] = reference, l[r] *= factor;
+      for (int64_t c = 0; c < dvPadded; c += W)
+        store(o + r * dvPadded + c, mul(load(o + r * dvPadded + c), broadcast(factor)));
+    }
+    vec total = broadcast(0.0f);
+    for (int j = 0; j < n; j += W) {
+      const vec e = probability(load(s + r * CHUNK + j), broadcast(m[r]));
+      store(s + r * CHUNK + j, e);
+      total = add(total, e);
+    }
+    l[r] += sum(total);
+  }
+
+  void attend(int64_t from, int64_t to, bool carefully) {
+    careful = carefully;
+    for (int r = 0; r < 16; r++) m[r] = l[r] = 0;
+    for (int64_t i = 0; i < R * dvPadded; i++) o[i] = 0;
+    to = smaller(to, rows.hi);
+    for (int64_t key = bigger(from, rows.lo); key < to; key += CHUNK) {
+      const int n = (int)smaller(CHUNK, to - key);
+      forRows<1>(key, n, false);
+      for (int r = 0; r < rows.count; r++) exponentiate(r, n, adjust(r, key, n));
+      if (careful)
+        addValuesCarefully(key, n);
+      else
+        forRows<1>(key, n, true);
+    }
+  }
+
+  // o - o is 0 but for NaN and infinities.
+  bool isFinite() {
+    for (int64_t i = 0; i < rows.count * dvPadded; i++) {
+      if (!(o[i] - o[i] == 0)) return false;
+    }
+    return true;
+  }
+
+  // o times a factor per row; row r goes to element index(r) of data.
+  template <class F> XATTN_INLINE void unpack(const float *factor, Type type, void *data, F index) {
+    for (int r = 0; r < rows.count; r++) {
+      for (int64_t c = 0; c < p->dv; c += W) {
+        const vec x = mul(load(o + r * dvPadded + c), broadcast(factor[r]));
+        storeAs(type, data, index(r) + c, x, (int)smaller(W, p->dv - c));
+      }
+    }
+  }
+
+  // Weights: scores once more, under the final reference and sum.
+  XATTN_NOINLINE void writeAllWeights(const float *factor) {
+    for (int r = 0; r < rows.count; r++) {
+      for (int64_t j = 0; j < p->tk; j++) p->weights[row[r].index * p->tk + j] = 0;
+    }
+    for (int64_t key = rows.lo; key < rows.hi; key += CHUNK) {
+      const int n = (int)smaller(CHUNK, rows.hi - key);
+      forRows<1>(key, n, false);
+      for (int r = 0; r < rows.count; r++) {
+        adjust(r, key, n);
+        for (int j = 0; j < n; j += W) {
+          const vec e = mul(probability(load(s + r * CHUNK + j), broadcast(m[r])), broadcast(factor[r]));
+          storeAs(XATTN_FLOAT32, p->weights, row[r].index * p->tk + key + j, e, (int)smaller(W, n - j));
+        }
+      }
+    }
+  }
+};

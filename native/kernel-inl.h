@@ -1,0 +1,171 @@
+// One instruction set's kernel: the shared algorithm, and how a problem is cut into items. Included inside a target
+// region and an unnamed namespace, after vec and its operations.
+
+#include "exp-inl.h"
+#include "rows-inl.h"
+#include "scores-inl.h"
+#include "attention-inl.h"
+#include "decode-inl.h"
+
+extern "C" float logf(float);
+
+// Factors that o and the probabilities are multiplied by in the end, and lse: a sink adds 2^(sink - m) to the sum l.
+XATTN_NOINLINE void conclude(const Problem *p, const Row *row, int count, const float *m, const float *l,
+                             float *factor) {
+  for (int g = 0; g < count; g += W) {
+    float sink[W], top[W], total[W];
+    for (int i = 0; i < W; i++) sink[i] = g + i < count ? row[g + i].sink : -INFINITE;
+    const vec none = broadcast(-INFINITE), zero = broadcast(0.0f), reference = load(m + g), sum = load(l + g);
+    const lanes empty = equal(sum, zero), sunk = less(none, load(sink));
+    const vec s = mul(load(sink), broadcast(LOG2E));
+    vec highest = select(sunk, select(empty, s, max(s, reference)), reference);
+    const vec own = select(empty, zero, exp2(sub(reference, highest)));
+    vec all = add(mul(sum, own), select(sunk, exp2(sub(s, highest)), zero));
+    store(factor + g, select(empty, zero, div(own, all)));
+    store(top, highest);
+    store(total, all);
+    for (int i = 0; p->lse && i < W && g + i < count; i++) {
+      p->lse[row[g + i].index] =
+          total[i] == 0 ? -INFINITE : (float)((double)top[i] * 0.693147180559945309 + logf(total[i]));
+    }
+  }
+}
+
+struct ByOutput {
+  const Row *row;
+  XATTN_INLINE int64_t operator()(int r) const { return row[r].output; }
+};
+struct ByRow {
+  int64_t stride;
+  XATTN_INLINE int64_t operator()(int r) const { return r * stride; }
+};
+
+// Keys of one split: equal shares, in whole blocks.
+XATTN_INLINE int64_t splitStart(const Problem *p, const Plan *plan, int64_t split) {
+  return smaller(p->tk, ceilDivide(ceilDivide(p->tk, plan->splits), KEY_BLOCK) * KEY_BLOCK * split);
+}
+
+// A partial result holds, for each row of a tile: m, l, o unnormalised.
+template <class T> XATTN_INLINE float *partialOf(const Problem *p, const Plan *plan, int64_t item, void *partials) {
+  return (float *)partials + item * T::R * (p->dv + 2);
+}
+
+template <class T> XATTN_INLINE void beginTile(T *t, const Problem *p, int64_t tile, void *scratch) {
+  const int64_t each = ceilDivide(groupsOf(p).rows, T::R);
+  t->begin(p, tile / each, tile % each * T::R, scratch);
+}
+
+template <class T>
+XATTN_NOINLINE void attendItem(const Problem *p, const Plan *plan, int64_t item, void *scratch, void *partials) {
+  T t;
+  beginTile(&t, p, item / plan->splits, scratch);
+  const int64_t split = item % plan->splits, from = splitStart(p, plan, split), to = splitStart(p, plan, split + 1);
+  t.attend(from, to, false);
+  const bool hides = p->mask.data || t.rows.allLo > t.rows.lo || t.rows.allHi < t.rows.hi;
+  if (hides && !t.isFinite()) t.attend(from, to, true);
+  alignas(64) float factor[4 * W];
+  if (plan->splits == 1) {
+    conclude(p, t.row, t.rows.count, t.m, t.l, factor);
+    const ByOutput index = {t.row};
+    t.unpack(factor, p->output.type, (void *)p->output.data, index);
+    if (p->weights) t.writeAllWeights(factor);
+    return;
+  }
+  float *partial = partialOf<T>(p, plan, item, partials);
+  for (int r = 0; r < T::R; r++) {
+    partial[r] = t.m[r], partial[T::R + r] = t.l[r];
+    factor[r] = 1;
+  }
+  const ByRow index = {p->dv};
+  t.unpack(factor, XATTN_FLOAT32, partial + 2 * T::R, index);
+}
+
+// Merges the partial results of a row in their order: exact but for rounding, whatever the split (arXiv:1805.02867).
+template <class T> XATTN_NOINLINE void mergeRow(const Problem *p, const Plan *plan, const float *partial, int r, T *t) {
+  const int64_t size = T::R * (p->dv + 2);
+  float top = -INFINITE, total = 0;
+  for (int64_t i = 0; i < plan->splits; i++) {
+    const float *part = partial + i * size;
+    if (part[T::R + r] != 0 && !(part[r] <= top)) top = part[r];
+  }
+  float *merged = (float *)partial + 2 * T::R + r * p->dv; // into the first split's place
+  for (int64_t i = 0; i < plan->splits; i++) {
+    const float *part = partial + i * size, *from = part + 2 * T::R + r * p->dv;
+    const float factor = part[T::R + r] == 0 ? 0.0f : first(exp2(broadcast(part[r] - top)));
+    total += part[T::R + r] * factor;
+    for (int64_t c = 0; c < p->dv; c++) merged[c] = i == 0 ? factor * from[c] : merged[c] + factor * from[c];
+  }
+  t->m[r] = total == 0 ? 0.0f : top;
+  t->l[r] = total;
+}
+
+template <class T>
+XATTN_NOINLINE void finishTile(const Problem *p, const Plan *plan, int64_t tile, void *scratch, void *partials) {
+  T t;
+  beginTile(&t, p, tile, scratch);
+  alignas(64) float factor[4 * W];
+  float *partial = partialOf<T>(p, plan, tile * plan->splits, partials);
+  for (int r = 0; r < t.rows.count; r++) mergeRow(p, plan, partial, r, &t);
+  conclude(p, t.row, t.rows.count, t.m, t.l, factor);
+  for (int r = 0; r < t.rows.count; r++) {
+    const float *from = partial + 2 * T::R + r * p->dv;
+    for (int64_t c = 0; c < p->dv; c += W) {
+      const int n = (int)smaller(W, p->dv - c);
+      const vec x = loadAs(XATTN_FLOAT32, from, c, n);
+      storeAs(p->output.type, (void *)p->output.data, t.row[r].output + c, mul(x, broadcast(factor[r])), n);
+    }
+  }
+  if (p->weights) t.writeAllWeights(factor);
+}
+
+struct Variant {
+  const char *name;
+  int rows;    // query rows of a tile
+  double cost; // of a lane, relative to the best variant: what its loads and shuffles add to its multiply-adds
+  size_t (*scratch)(const Problem *);
+  void (*attend)(const Problem *, const Plan *, int64_t, void *, void *);
+  void (*finish)(const Problem *, const Plan *, int64_t, void *, void *);
+};
+
+#define XATTN_VARIANT(name, T, cost) {name, T::R, cost, T::scratchBytes, attendItem<T>, finishTile<T>},
+#define XATTN_TILE_TYPE(nv, kr, cost) typedef Tile<nv, kr> Tile##nv##x##kr;
+#define XATTN_TILE_VARIANT(nv, kr, cost) XATTN_VARIANT("prefill " #nv "x" #kr, Tile##nv##x##kr, cost)
+XATTN_TILES(XATTN_TILE_TYPE)
+const Variant variants[] = {XATTN_VARIANT("decode", Decode, 1.0) XATTN_TILES(XATTN_TILE_VARIANT)};
+enum { VARIANTS = sizeof variants / sizeof variants[0] };
+
+// The tile that wastes least of the rows; decode where they are few.
+int chooseVariant(int64_t rows) {
+  if (rows <= DECODE_ROWS) return 0;
+  int best = 1;
+  double least = 0;
+  for (int i = 1; i < VARIANTS; i++) {
+    const double cost = (double)(ceilDivide(rows, variants[i].rows) * variants[i].rows) * variants[i].cost;
+    if (i == 1 || cost < least) best = i, least = cost;
+  }
+  return best;
+}
+
+enum { ENOUGH_ITEMS = 16, SPLIT_KEYS = 2048 };
+
+void plan(const Problem *p, Plan *plan) {
+  const Groups g = groupsOf(p);
+  plan->variant = chooseVariant(g.rows);
+  const Variant *v = variants + plan->variant;
+  plan->kernel = v->name;
+  plan->tiles = g.count * ceilDivide(g.rows, v->rows);
+  // Keys are split where tiles alone would leave threads idle.
+  plan->splits = bigger(1, smaller(ENOUGH_ITEMS / bigger(1, plan->tiles), p->tk / SPLIT_KEYS));
+  plan->items = plan->tiles * plan->splits;
+  plan->scratch = (v->scratch(p) + 63) / 64 * 64;
+  plan->partials = plan->splits > 1 ? (size_t)(plan->items * v->rows * (p->dv + 2)) * sizeof(float) : 0;
+  plan->work = (double)p->batch * (double)p->heads * (double)p->tq * (double)p->tk * (double)(p->d + p->dv);
+}
+
+void attend(const Problem *p, const Plan *plan, int64_t item, void *scratch, void *partials) {
+  variants[plan->variant].attend(p, plan, item, scratch, partials);
+}
+
+void finish(const Problem *p, const Plan *plan, int64_t tile, void *scratch, void *partials) {
+  variants[plan->variant].finish(p, plan, tile, scratch, partials);
+}

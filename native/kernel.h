@@ -1,0 +1,70 @@
+// What the binding hands to a kernel, and what a kernel offers. Plain C types only: kernel sources must not see the C++
+// library, or an inline function of it compiled for AVX-512 could be linked into everyone's code.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum Type { XATTN_FLOAT32, XATTN_FLOAT16, XATTN_BFLOAT16, XATTN_BOOL } Type;
+
+// Strides are in elements, 0 where an entry is shared. The last dimension is contiguous.
+typedef struct Operand {
+  const void *data;
+  Type type;
+  int64_t batch, head, row;
+} Operand;
+
+// data == NULL: no mask. XATTN_BOOL takes keys away where it is 0, float types are added to the scores.
+typedef struct Mask {
+  const void *data;
+  Type type;
+  int64_t batch, head, row, key;
+} Mask;
+
+// One checked call.
+typedef struct Problem {
+  int64_t batch, heads, kvHeads, tq, tk, d, dv;
+  float scale;
+  float softcap;                     // 0: none
+  int64_t causal;                    // nonzero: query i sees key j <= i + offset
+  int64_t windowLeft, windowRight;   // -1: open
+  Operand query, key, value, output; // output.data is written
+  Mask mask;
+  const int32_t *keyLengths; // per batch entry, NULL: tk
+  const int32_t *offsets;    // per batch entry, NULL: 0
+  const float *alibi;        // slope per head, or NULL
+  const float *sinks;        // extra logit per head, or NULL
+  float *lse;                // [batch, heads, tq], or NULL
+  float *weights;            // [batch, heads, tq, tk], or NULL
+} Problem;
+
+// How a kernel cuts a problem into items that need nothing of each other. It depends on the problem alone, never on
+// the number of threads, so that the bits do not either.
+typedef struct Plan {
+  const char *kernel; // name for explain()
+  int32_t variant;    // the kernel's own choice of tile
+  int64_t items;      // tiles * splits
+  int64_t tiles;      // tiles of query rows
+  int64_t splits;     // ranges of keys per tile; with more than one, partials are merged by finish()
+  size_t scratch;     // bytes that each thread needs, 64-byte aligned
+  size_t partials;    // bytes that the call needs for partial results, 64-byte aligned; 0 when splits == 1
+  double work;        // multiply-adds, an estimate: says whether threads are worth waking
+} Plan;
+
+// One row of the kernel table: one instruction set. A caller runs attend() once for every item in any order and on any
+// thread; where splits > 1, finish() once for every tile after the tile's items (item = tile * splits + split).
+typedef struct Kernel {
+  const char *name;
+  void (*plan)(const Problem *, Plan *);
+  void (*attend)(const Problem *, const Plan *, int64_t item, void *scratch, void *partials);
+  void (*finish)(const Problem *, const Plan *, int64_t tile, void *scratch, void *partials);
+} Kernel;
+
+extern const Kernel xattn_avx512, xattn_avx2, xattn_neon, xattn_scalar;
+
+#ifdef __cplusplus
+}
+#endif

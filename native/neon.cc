@@ -1,0 +1,139 @@
+// NEON (AArch64): 4 lanes, 32 registers.
+#if defined(__aarch64__) || defined(_M_ARM64)
+#include "kernel.h"
+#include "target.h"
+#include <arm_neon.h>
+
+namespace {
+
+typedef float32x4_t vec;
+typedef uint32x4_t lanes;
+enum { W = 4, REGISTERS = 32 };
+
+XATTN_INLINE vec load(const float *p) {
+  return vld1q_f32(p);
+}
+XATTN_INLINE vec loadFirst(const float *p, int n) {
+  float t[4] = {0, 0, 0, 0};
+  for (int i = 0; i < n; i++) t[i] = p[i];
+  return vld1q_f32(t);
+}
+XATTN_INLINE void store(float *p, vec a) {
+  vst1q_f32(p, a);
+}
+XATTN_INLINE void storeFirst(float *p, vec a, int n) {
+  float t[4];
+  vst1q_f32(t, a);
+  for (int i = 0; i < n; i++) p[i] = t[i];
+}
+XATTN_INLINE vec broadcast(float x) {
+  return vdupq_n_f32(x);
+}
+XATTN_INLINE vec broadcast(const float *p) {
+  return vld1q_dup_f32(p);
+}
+
+XATTN_INLINE vec add(vec a, vec b) {
+  return vaddq_f32(a, b);
+}
+XATTN_INLINE vec sub(vec a, vec b) {
+  return vsubq_f32(a, b);
+}
+XATTN_INLINE vec mul(vec a, vec b) {
+  return vmulq_f32(a, b);
+}
+XATTN_INLINE vec div(vec a, vec b) {
+  return vdivq_f32(a, b);
+}
+XATTN_INLINE vec fma(vec a, vec b, vec c) {
+  return vfmaq_f32(c, a, b);
+}
+XATTN_INLINE vec absolute(vec a) {
+  return vabsq_f32(a);
+}
+
+XATTN_INLINE lanes less(vec a, vec b) {
+  return vcltq_f32(a, b);
+}
+XATTN_INLINE lanes equal(vec a, vec b) {
+  return vceqq_f32(a, b);
+}
+XATTN_INLINE lanes both(lanes a, lanes b) {
+  return vandq_u32(a, b);
+}
+XATTN_INLINE lanes either(lanes a, lanes b) {
+  return vorrq_u32(a, b);
+}
+XATTN_INLINE bool any(lanes a) {
+  return vmaxvq_u32(a) != 0;
+}
+XATTN_INLINE bool all(lanes a) {
+  return vminvq_u32(a) != 0;
+}
+XATTN_INLINE vec select(lanes which, vec yes, vec no) {
+  return vbslq_f32(which, yes, no);
+}
+// Both give b where a or b is NaN, which vmaxq_f32 does not.
+XATTN_INLINE vec max(vec a, vec b) {
+  return select(vcgtq_f32(a, b), a, b);
+}
+XATTN_INLINE vec min(vec a, vec b) {
+  return select(vcltq_f32(a, b), a, b);
+}
+
+XATTN_INLINE vec roundNearest(vec a) {
+  return vrndnq_f32(a);
+}
+// a * 2^n for integral n in -126..127.
+XATTN_INLINE vec scaleByPower(vec a, vec n) {
+  int32x4_t exponent = vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127));
+  return vmulq_f32(a, vreinterpretq_f32_s32(vshlq_n_s32(exponent, 23)));
+}
+XATTN_INLINE float sum(vec a) {
+  return vaddvq_f32(a);
+}
+XATTN_INLINE float largest(vec a) {
+  return vmaxnmvq_f32(a);
+}
+
+XATTN_INLINE vec fromHalf(const uint16_t *p) {
+  return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
+}
+XATTN_INLINE vec fromBfloat(const uint16_t *p) {
+  return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16));
+}
+XATTN_INLINE vec fromBytes(const uint8_t *p) {
+  float t[4] = {(float)p[0], (float)p[1], (float)p[2], (float)p[3]};
+  return vld1q_f32(t);
+}
+XATTN_INLINE void toHalf(uint16_t *p, vec a) {
+  vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(a)));
+}
+XATTN_INLINE void toBfloat(uint16_t *p, vec a) {
+  uint32x4_t bits = vreinterpretq_u32_f32(a);
+  uint32x4_t odd = vandq_u32(vshrq_n_u32(bits, 16), vdupq_n_u32(1));
+  uint32x4_t rounded = vaddq_u32(bits, vaddq_u32(odd, vdupq_n_u32(0x7fff)));
+  rounded = vbslq_u32(vceqq_f32(a, a), rounded, vdupq_n_u32(0x7fc00000));
+  vst1_u16(p, vshrn_n_u32(rounded, 16));
+}
+
+// r[i] lane j becomes r[j] lane i.
+XATTN_INLINE void transpose(vec *r) {
+  float32x4x2_t ab = vtrnq_f32(r[0], r[1]), cd = vtrnq_f32(r[2], r[3]);
+  r[0] = vcombine_f32(vget_low_f32(ab.val[0]), vget_low_f32(cd.val[0]));
+  r[1] = vcombine_f32(vget_low_f32(ab.val[1]), vget_low_f32(cd.val[1]));
+  r[2] = vcombine_f32(vget_high_f32(ab.val[0]), vget_high_f32(cd.val[0]));
+  r[3] = vcombine_f32(vget_high_f32(ab.val[1]), vget_high_f32(cd.val[1]));
+}
+
+// Lane i of the result is the sum of the lanes of a[i].
+XATTN_INLINE vec sums(const vec *a) {
+  return vpaddq_f32(vpaddq_f32(a[0], a[1]), vpaddq_f32(a[2], a[3]));
+}
+
+#define XATTN_TILES(tile) tile(4, 6, 1.0) tile(2, 8, 1.05) tile(1, 8, 1.2)
+#include "kernel-inl.h"
+
+} // namespace
+extern "C" const Kernel xattn_neon = {"neon", plan, attend, finish};
+#endif

@@ -1,0 +1,156 @@
+// Where things lie: the query rows that read the same keys and values, what each may see, and loads of any element
+// type.
+
+const float LARGEST = 3.402823466e38f, INFINITE = LARGEST * 2;
+
+XATTN_INLINE int64_t smaller(int64_t a, int64_t b) {
+  return a < b ? a : b;
+}
+XATTN_INLINE int64_t bigger(int64_t a, int64_t b) {
+  return a > b ? a : b;
+}
+XATTN_INLINE int64_t ceilDivide(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+
+XATTN_INLINE const void *at(const void *data, Type type, int64_t index) {
+  int64_t size = type == XATTN_FLOAT32 ? 4 : type == XATTN_BOOL ? 1 : 2;
+  return (const char *)data + index * size;
+}
+
+// The first n <= W elements at an index, as floats; the other lanes are 0.
+XATTN_INLINE vec loadAs(Type type, const void *data, int64_t index, int n) {
+  const void *p = at(data, type, index);
+  if (type == XATTN_FLOAT32) return n == W ? load((const float *)p) : loadFirst((const float *)p, n);
+  uint16_t words[W] = {0};
+  uint8_t bytes[W] = {0};
+  if (type == XATTN_BOOL) {
+    for (int i = 0; i < n; i++) bytes[i] = ((const uint8_t *)p)[i];
+    return fromBytes(bytes);
+  }
+  const uint16_t *source = (const uint16_t *)p;
+  if (n < W) {
+    for (int i = 0; i < n; i++) words[i] = source[i];
+    source = words;
+  }
+  return type == XATTN_FLOAT16 ? fromHalf(source) : fromBfloat(source);
+}
+
+XATTN_INLINE void storeAs(Type type, void *data, int64_t index, vec a, int n) {
+  void *p = (void *)at(data, type, index);
+  if (type == XATTN_FLOAT32) {
+    if (n == W)
+      store((float *)p, a);
+    else
+      storeFirst((float *)p, a, n);
+    return;
+  }
+  uint16_t words[W];
+  uint16_t *target = n == W ? (uint16_t *)p : words;
+  if (type == XATTN_FLOAT16)
+    toHalf(target, a);
+  else
+    toBfloat(target, a);
+  if (n < W) {
+    for (int i = 0; i < n; i++) ((uint16_t *)p)[i] = words[i];
+  }
+}
+
+// Rows of one group read the same keys and values: the queries of the heads that share a key head, and those of all
+// batch entries where keys and values are shared by the batch. Row r is (batch entry, head, query), the query running
+// fastest.
+struct Groups {
+  bool sharedBatch;
+  int64_t headsEach, rows, count;
+};
+
+XATTN_INLINE Groups groupsOf(const Problem *p) {
+  Groups g;
+  g.sharedBatch = p->key.batch == 0 && p->value.batch == 0;
+  g.headsEach = p->heads / p->kvHeads;
+  g.rows = (g.sharedBatch ? p->batch : 1) * g.headsEach * p->tq;
+  g.count = (g.sharedBatch ? 1 : p->batch) * p->kvHeads;
+  return g;
+}
+
+struct Row {
+  int64_t query, output, mask; // element indices of its first elements
+  int64_t index;               // into lse, and times tk into weights
+  int64_t position;            // i + offset
+  int64_t lo, hi;              // keys it may see, before the mask; lo == hi: none
+  float slope, sink;           // of its head
+};
+
+// A tile's rows and what they share.
+struct Rows {
+  int count;
+  int64_t key, value;   // element indices of key 0
+  int64_t lo, hi;       // keys that some row sees
+  int64_t allLo, allHi; // keys that every row sees; empty where allLo >= allHi
+  bool sameMask;        // all rows read the same mask row
+};
+
+XATTN_INLINE void seeKeys(const Problem *p, int64_t b, int64_t i, Row *row) {
+  int64_t length = p->keyLengths ? p->keyLengths[b] : p->tk;
+  int64_t position = i + (p->offsets ? p->offsets[b] : 0);
+  int64_t lo = 0, hi = length;
+  if (p->causal) hi = smaller(hi, position + 1);
+  if (p->windowLeft >= 0) lo = bigger(lo, position - p->windowLeft);
+  if (p->windowRight >= 0) hi = smaller(hi, position + p->windowRight + 1);
+  row->position = position;
+  row->lo = lo < hi ? lo : 0;
+  row->hi = lo < hi ? hi : 0;
+}
+
+// Rows first .. first + capacity of a group.
+XATTN_NOINLINE Rows layOut(const Problem *p, int64_t group, int64_t first, int capacity, Row *rows) {
+  const Groups g = groupsOf(p);
+  const int64_t keyHead = group % p->kvHeads, ownBatch = group / p->kvHeads;
+  Rows all = {(int)smaller(capacity, g.rows - first), 0, 0, INT64_MAX, 0, 0, INT64_MAX, true};
+  all.key = ownBatch * p->key.batch + keyHead * p->key.head;
+  all.value = ownBatch * p->value.batch + keyHead * p->value.head;
+  int64_t i = first % p->tq, sequence = first / p->tq;
+  for (int r = 0; r < all.count; sequence++, i = 0) {
+    const int64_t b = g.sharedBatch ? sequence / g.headsEach : ownBatch;
+    const int64_t h = keyHead * g.headsEach + sequence % g.headsEach;
+    for (; r < all.count && i < p->tq; i++, r++) {
+      Row *row = rows + r;
+      row->query = b * p->query.batch + h * p->query.head + i * p->query.row;
+      row->output = b * p->output.batch + h * p->output.head + i * p->output.row;
+      row->mask = b * p->mask.batch + h * p->mask.head + i * p->mask.row;
+      row->index = (b * p->heads + h) * p->tq + i;
+      row->slope = p->alibi ? p->alibi[h] : 0;
+      row->sink = p->sinks ? p->sinks[h] : -INFINITE;
+      seeKeys(p, b, i, row);
+      if (row->lo < row->hi) all.lo = smaller(all.lo, row->lo);
+      all.hi = bigger(all.hi, row->hi);
+      all.allLo = bigger(all.allLo, row->lo);
+      all.allHi = smaller(all.allHi, row->hi);
+      all.sameMask = all.sameMask && row->mask == rows->mask;
+    }
+  }
+  all.lo = smaller(all.lo, all.hi);
+  return all;
+}
+
+// Scores need more than scale * q.k and key ranges.
+XATTN_INLINE bool isGeneral(const Problem *p) {
+  return p->mask.data || p->softcap > 0 || p->alibi;
+}
+
+// What a mask adds to the scores of W keys from an index on, in units of log2: 0 or -infinity for a boolean one. Finite
+// biases are clamped so that a score added to them stays finite: log2(e) * 2.3e38 = 3.32e38.
+XATTN_INLINE vec biasOf(const Mask *mask, int64_t index, int n) {
+  float gathered[W] = {0};
+  vec b;
+  if (mask->key == 1) {
+    b = loadAs(mask->type, mask->data, index, n);
+  } else {
+    for (int i = 0; i < n; i++) storeFirst(gathered + i, loadAs(mask->type, mask->data, index + i * mask->key, 1), 1);
+    b = load(gathered);
+  }
+  const vec none = broadcast(-INFINITE);
+  if (mask->type == XATTN_BOOL) return select(equal(b, broadcast(0.0f)), none, broadcast(0.0f));
+  vec clamped = max(broadcast(-2.3e38f), min(broadcast(2.3e38f), b));
+  return mul(select(less(absolute(b), broadcast(INFINITE)), clamped, b), broadcast(LOG2E));
+}

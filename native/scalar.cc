@@ -1,0 +1,175 @@
+// Portable C++: groups of 4 floats that a compiler may turn into whatever the baseline of the platform has.
+#include "kernel.h"
+#include "target.h"
+
+namespace {
+
+enum { W = 4, REGISTERS = 16 };
+struct vec {
+  float x[W];
+};
+struct lanes {
+  bool x[W];
+};
+
+#define XATTN_EACH(type, expression)                                                                                   \
+  type r;                                                                                                              \
+  XATTN_UNROLL for (int i = 0; i < W; i++) r.x[i] = (expression);                                                      \
+  return r
+
+XATTN_INLINE vec load(const float *p) {
+  XATTN_EACH(vec, p[i]);
+}
+XATTN_INLINE vec loadFirst(const float *p, int n) {
+  XATTN_EACH(vec, i < n ? p[i] : 0.0f);
+}
+XATTN_INLINE void store(float *p, vec a) {
+  XATTN_UNROLL for (int i = 0; i < W; i++) p[i] = a.x[i];
+}
+XATTN_INLINE void storeFirst(float *p, vec a, int n) {
+  for (int i = 0; i < n; i++) p[i] = a.x[i];
+}
+XATTN_INLINE vec broadcast(float x) {
+  XATTN_EACH(vec, x);
+}
+XATTN_INLINE vec broadcast(const float *p) {
+  return broadcast(*p);
+}
+
+XATTN_INLINE vec add(vec a, vec b) {
+  XATTN_EACH(vec, a.x[i] + b.x[i]);
+}
+XATTN_INLINE vec sub(vec a, vec b) {
+  XATTN_EACH(vec, a.x[i] - b.x[i]);
+}
+XATTN_INLINE vec mul(vec a, vec b) {
+  XATTN_EACH(vec, a.x[i] * b.x[i]);
+}
+XATTN_INLINE vec div(vec a, vec b) {
+  XATTN_EACH(vec, a.x[i] / b.x[i]);
+}
+// Rounds twice: a fused multiply-add without hardware for it is a slow library call.
+XATTN_INLINE vec fma(vec a, vec b, vec c) {
+  XATTN_EACH(vec, a.x[i] * b.x[i] + c.x[i]);
+}
+XATTN_INLINE vec absolute(vec a) {
+  XATTN_EACH(vec, a.x[i] < 0 ? -a.x[i] : a.x[i]);
+}
+// Both give b where a or b is NaN.
+XATTN_INLINE vec max(vec a, vec b) {
+  XATTN_EACH(vec, a.x[i] > b.x[i] ? a.x[i] : b.x[i]);
+}
+XATTN_INLINE vec min(vec a, vec b) {
+  XATTN_EACH(vec, a.x[i] < b.x[i] ? a.x[i] : b.x[i]);
+}
+
+XATTN_INLINE lanes less(vec a, vec b) {
+  XATTN_EACH(lanes, a.x[i] < b.x[i]);
+}
+XATTN_INLINE lanes equal(vec a, vec b) {
+  XATTN_EACH(lanes, a.x[i] == b.x[i]);
+}
+XATTN_INLINE lanes both(lanes a, lanes b) {
+  XATTN_EACH(lanes, a.x[i] && b.x[i]);
+}
+XATTN_INLINE lanes either(lanes a, lanes b) {
+  XATTN_EACH(lanes, a.x[i] || b.x[i]);
+}
+XATTN_INLINE bool any(lanes a) {
+  return a.x[0] || a.x[1] || a.x[2] || a.x[3];
+}
+XATTN_INLINE bool all(lanes a) {
+  return a.x[0] && a.x[1] && a.x[2] && a.x[3];
+}
+XATTN_INLINE vec select(lanes which, vec yes, vec no) {
+  XATTN_EACH(vec, which.x[i] ? yes.x[i] : no.x[i]);
+}
+
+union Bits {
+  float value;
+  uint32_t bits;
+};
+XATTN_INLINE float fromBits(uint32_t bits) {
+  Bits u;
+  u.bits = bits;
+  return u.value;
+}
+XATTN_INLINE uint32_t toBits(float value) {
+  Bits u;
+  u.value = value;
+  return u.bits;
+}
+
+// Adding and taking away 1.5 * 2^23 rounds |a| < 2^22 to an integer, ties to even.
+XATTN_INLINE vec roundNearest(vec a) {
+  XATTN_EACH(vec, (a.x[i] + 12582912.0f) - 12582912.0f);
+}
+// a * 2^n for integral n in -126..127. The low bits of n + 1.5 * 2^23 + 127 are the biased exponent.
+XATTN_INLINE vec scaleByPower(vec a, vec n) {
+  XATTN_EACH(vec, a.x[i] * fromBits(toBits(n.x[i] + (12582912.0f + 127.0f)) << 23));
+}
+XATTN_INLINE float sum(vec a) {
+  return (a.x[0] + a.x[1]) + (a.x[2] + a.x[3]);
+}
+XATTN_INLINE float larger(float a, float b) {
+  return a > b ? a : b;
+}
+XATTN_INLINE float largest(vec a) {
+  return larger(larger(a.x[0], a.x[1]), larger(a.x[2], a.x[3]));
+}
+
+// 2^112 lifts the exponent of a half, whose subnormals it normalises, to that of a float; infinities and NaN are put
+// back.
+XATTN_INLINE float halfToFloat(uint16_t h) {
+  uint32_t magnitude = (uint32_t)(h & 0x7fff) << 13, sign = (uint32_t)(h & 0x8000) << 16;
+  if ((h & 0x7c00) == 0x7c00) return fromBits(sign | magnitude | 0x7f800000);
+  return fromBits(sign | toBits(fromBits(magnitude) * 0x1p112f));
+}
+XATTN_INLINE uint16_t floatToHalf(float value) {
+  uint32_t sign = (toBits(value) >> 16) & 0x8000, magnitude = toBits(value) & 0x7fffffff;
+  if (magnitude > 0x7f800000) return (uint16_t)(sign | 0x7e00);
+  if (magnitude >= 0x477ff000) return (uint16_t)(sign | 0x7c00); // 65520 and more round to infinity
+  // Below the smallest normal half, 2^-14, adding 0.5 leaves the rounded multiple of 2^-24 in the low bits.
+  if (magnitude < 0x38800000) return (uint16_t)(sign | (toBits(fromBits(magnitude) + 0.5f) - 0x3f000000));
+  return (uint16_t)(sign | ((magnitude - 0x38000000 + 0xfff + ((magnitude >> 13) & 1)) >> 13));
+}
+XATTN_INLINE uint16_t floatToBfloat(float value) {
+  uint32_t bits = toBits(value);
+  return value != value ? 0x7fc0 : (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+XATTN_INLINE vec fromHalf(const uint16_t *p) {
+  XATTN_EACH(vec, halfToFloat(p[i]));
+}
+XATTN_INLINE vec fromBfloat(const uint16_t *p) {
+  XATTN_EACH(vec, fromBits((uint32_t)p[i] << 16));
+}
+XATTN_INLINE vec fromBytes(const uint8_t *p) {
+  XATTN_EACH(vec, (float)p[i]);
+}
+XATTN_INLINE void toHalf(uint16_t *p, vec a) {
+  XATTN_UNROLL for (int i = 0; i < W; i++) p[i] = floatToHalf(a.x[i]);
+}
+XATTN_INLINE void toBfloat(uint16_t *p, vec a) {
+  XATTN_UNROLL for (int i = 0; i < W; i++) p[i] = floatToBfloat(a.x[i]);
+}
+
+// r[i] lane j becomes r[j] lane i.
+XATTN_INLINE void transpose(vec *r) {
+  XATTN_UNROLL for (int i = 0; i < W; i++) {
+    for (int j = 0; j < i; j++) {
+      float t = r[i].x[j];
+      r[i].x[j] = r[j].x[i], r[j].x[i] = t;
+    }
+  }
+}
+
+// Lane i of the result is the sum of the lanes of a[i].
+XATTN_INLINE vec sums(const vec *a) {
+  XATTN_EACH(vec, sum(a[i]));
+}
+
+#define XATTN_TILES(tile) tile(2, 4, 1.0) tile(1, 4, 1.1)
+#include "kernel-inl.h"
+
+} // namespace
+extern "C" const Kernel xattn_scalar = {"scalar", plan, attend, finish};

@@ -1,0 +1,134 @@
+// What masks, key ranges, softcap and ALiBi do to a block of raw scores, and how they become probabilities. Scores lie
+// transposed: row j of s holds key j, lanes are query rows. Units of log2 throughout.
+
+const float HEADROOM = 12.0f; // how far a score may exceed its reference: p <= 2^12 keeps sums far from overflow
+
+XATTN_INLINE float first(vec a) {
+  float x[W];
+  store(x, a);
+  return x[0];
+}
+
+XATTN_INLINE vec softCap(vec x, float cap) {
+  return mul(broadcast(cap * LOG2E), tanh(mul(x, broadcast(1 / (cap * LOG2E)))));
+}
+
+// A bias of -infinity hides the key whatever its score is, NaN included.
+XATTN_INLINE vec addBias(vec x, vec b) {
+  return select(equal(b, broadcast(-INFINITE)), b, add(x, b));
+}
+
+// Probability of a final score under a reference: 0 for a key that is not seen.
+XATTN_INLINE vec probability(vec x, vec reference) {
+  return select(equal(x, broadcast(-INFINITE)), broadcast(0.0f), exp2(sub(x, reference)));
+}
+
+struct Scores {
+  const Problem *p;
+  int width; // lanes: query rows of a tile, a multiple of W
+  Rows rows;
+  Row row[4 * W];
+  float *s;                                          // [keys][width]: scores, then probabilities
+  float *bias;                                       // [keys][width], or [keys] where all rows read the same mask row
+  alignas(64) float m[4 * W], l[4 * W], peak[4 * W]; // reference, sum of probabilities, maximum of a block over m
+
+  // Transposes the mask of a block into bias. False: no row sees any of these keys.
+  XATTN_NOINLINE bool readMask(int64_t key, int n) {
+    const vec none = broadcast(-INFINITE);
+    bool seen = false;
+    for (int g = 0; g < (rows.sameMask ? 1 : rows.count); g += W) {
+      for (int j = 0; j < n; j += W) {
+        const int some = (int)smaller(W, n - j), from = rows.sameMask ? 1 : (int)smaller(W, rows.count - g);
+        vec b[W];
+        for (int i = 0; i < W; i++) {
+          b[i] = i < from ? biasOf(&p->mask, row[g + i].mask + (key + j) * p->mask.key, some) : none;
+        }
+        if (rows.sameMask) {
+          store(bias + j, b[0]);
+          for (int i = 0; i < some; i++) seen = seen || !(bias[j + i] == -INFINITE);
+          continue;
+        }
+        transpose(b);
+        for (int i = 0; i < some; i++) {
+          store(bias + (j + i) * width + g, b[i]);
+          seen = seen || !all(equal(b[i], none));
+        }
+      }
+    }
+    return seen;
+  }
+
+  // Turns raw scores into final ones, -infinity where a row does not see the key, and leaves their maxima over m in
+  // peak.
+  XATTN_NOINLINE void adjust(int64_t key, int n) {
+    const bool ranges = key < rows.allLo || key + n > rows.allHi;
+    for (int v = 0; v < width; v += W) {
+      float lo[W], hi[W], position[W], slope[W];
+      for (int i = 0; i < W; i++) {
+        const Row *r = row + (v + i < rows.count ? v + i : 0);
+        lo[i] = (float)bigger(0, smaller(n, r->lo - key));
+        hi[i] = v + i < rows.count ? (float)bigger(0, smaller(n, r->hi - key)) : 0.0f;
+        position[i] = (float)(r->position - key);
+        slope[i] = r->slope * LOG2E;
+      }
+      vec top = broadcast(-INFINITE);
+      for (int j = 0; j < n; j++) {
+        float *at = s + j * width + v;
+        const vec index = broadcast((float)j);
+        vec x = load(at);
+        if (p->softcap > 0) x = softCap(x, p->softcap);
+        if (p->alibi) x = sub(x, mul(load(slope), absolute(sub(load(position), index))));
+        // A score of -infinity is still a key that is seen.
+        x = max(broadcast(-LARGEST), x);
+        if (p->mask.data) x = addBias(x, rows.sameMask ? broadcast(bias + j) : load(bias + j * width + v));
+        if (ranges)
+          x = select(both(less(index, load(hi)), less(load(lo), add(index, broadcast(1.0f)))), x, broadcast(-INFINITE));
+        store(at, x);
+        top = max(x, top);
+      }
+      store(peak + v, top);
+    }
+  }
+
+  // Whether scores ask for a new reference: one is HEADROOM above it, or a row sees its first keys.
+  XATTN_INLINE bool mustMove() {
+    lanes move = less(broadcast(0.0f), broadcast(0.0f));
+    for (int v = 0; v < width; v += W) {
+      const lanes first = both(equal(load(l + v), broadcast(0.0f)), less(broadcast(-INFINITE), load(peak + v)));
+      move = either(move, either(first, less(add(load(m + v), broadcast(HEADROOM)), load(peak + v))));
+    }
+    return any(move);
+  }
+
+  // Final scores become probabilities, and l their sum.
+  XATTN_NOINLINE void exponentiate(int n) {
+    for (int v = 0; v < width; v += W) {
+      const vec reference = load(m + v);
+      vec total = load(l + v);
+      for (int j = 0; j < n; j++) {
+        const vec e = probability(load(s + j * width + v), reference);
+        store(s + j * width + v, e);
+        total = add(total, e);
+      }
+      store(l + v, total);
+    }
+  }
+
+  // The weights of a block, from final scores and the final reference and factor; rows lie tk apart.
+  XATTN_NOINLINE void writeWeights(int64_t key, int n, const float *factor) {
+    for (int g = 0; g < rows.count; g += W) {
+      for (int j = 0; j < n; j += W) {
+        const int some = (int)smaller(W, n - j);
+        vec x[W];
+        for (int i = 0; i < W; i++) {
+          x[i] = broadcast(0.0f);
+          if (i < some) x[i] = mul(probability(load(s + (j + i) * width + g), load(m + g)), load(factor + g));
+        }
+        transpose(x);
+        for (int i = 0; i < W && g + i < rows.count; i++) {
+          storeAs(XATTN_FLOAT32, p->weights, row[g + i].index * p->tk + key + j, x[i], some);
+        }
+      }
+    }
+  }
+};

@@ -1,0 +1,35 @@
+// How a kernel source is compiled for its instruction set: the compiler gets no -m flags. Instead the source includes
+// the intrinsics header first, opens a target region, and includes the shared algorithm headers inside that region and
+// inside an unnamed namespace. With flags for a whole file, any inline function that the file shares with others could
+// be emitted with AVX-512 code in it, and the linker may choose that copy for everybody: an illegal instruction on an
+// older CPU. For the same reason kernel sources include nothing of the C++ library, and leave no weak symbol in their
+// objects.
+#pragma once
+
+#define XATTN_PRAGMA(text) _Pragma(#text)
+
+#if defined(__clang__)
+#define XATTN_BEGIN_TARGET(isa) XATTN_PRAGMA(clang attribute push(__attribute__((target(isa))), apply_to = function))
+#define XATTN_END_TARGET _Pragma("clang attribute pop")
+#define XATTN_UNROLL _Pragma("unroll")
+#elif defined(__GNUC__)
+#define XATTN_BEGIN_TARGET(isa) _Pragma("GCC push_options") XATTN_PRAGMA(GCC target(isa))
+#define XATTN_END_TARGET _Pragma("GCC pop_options")
+#define XATTN_UNROLL _Pragma("GCC unroll 32")
+#else
+#define XATTN_BEGIN_TARGET(isa)
+#define XATTN_END_TARGET
+#define XATTN_UNROLL
+#endif
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#define XATTN_INLINE __forceinline
+#define XATTN_NOINLINE __declspec(noinline)
+#define XATTN_UNLIKELY(x) (x)
+#define XATTN_PREFETCH(address, level) ((void)0)
+#else
+#define XATTN_INLINE inline __attribute__((always_inline))
+#define XATTN_NOINLINE __attribute__((noinline))
+#define XATTN_UNLIKELY(x) __builtin_expect(x, 0)
+#define XATTN_PREFETCH(address, level) __builtin_prefetch(address, 0, level)
+#endif
