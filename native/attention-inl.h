@@ -37,11 +37,11 @@ template <int MOST, class F> XATTN_INLINE void remainder(int left, F &f) {
 template <int NV, int KR> struct Tile : Scores {
   enum { R = NV * W, BLOCK = KEY_BLOCK / KR * KR };
 
-  float *q;             // [d, and W more][R], times scale * log2(e)
-  float *o;             // [dv, padded to W][R]
+  float *q; // [d, and W more][R], times scale * log2(e)
+  float *o; // [dv, padded to W][R]
+  Prefetch ahead;
   float *keys, *values; // blocks converted to float32, where they are not
   bool started;         // o holds something of this call
-  bool cold;            // nobody of this group has read the keys yet
   bool careful;         // masked values may be NaN or infinite: leave them out of p.v
 
   static size_t scratchBytes(const Problem *p) {
@@ -52,7 +52,6 @@ template <int NV, int KR> struct Tile : Scores {
   void begin(const Problem *problem, int64_t group, int64_t first, void *scratch) {
     p = problem;
     width = R;
-    cold = first == 0;
     rows = layOut(p, group, first, R, row);
     q = (float *)scratch;
     o = q + (p->d + W) * R;
@@ -60,7 +59,8 @@ template <int NV, int KR> struct Tile : Scores {
     bias = s + (BLOCK + W) * R;
     keys = bias + (BLOCK + W) * R;
     values = keys + BLOCK * p->d;
-    packQueries();
+    packRows<R>(p->query, row, rows.count, p->d, p->scale * LOG2E, q);
+    ahead.begin(p, rows, row, group, groupsOf(p).rows <= R, ceilDivide(p->tk, KR));
   }
 
   void reset() {
@@ -69,45 +69,6 @@ template <int NV, int KR> struct Tile : Scores {
       store(m + v * W, broadcast(0.0f));
       store(l + v * W, broadcast(0.0f));
     }
-  }
-
-  XATTN_NOINLINE void packQueries() {
-    const vec scale = broadcast(p->scale * LOG2E);
-    const bool plain = p->query.type == XATTN_FLOAT32;
-    for (int g = 0; g < R; g += W) {
-      for (int64_t k = 0; k < p->d; k += W) {
-        const int n = (int)smaller(W, p->d - k);
-        vec x[W];
-        if (plain && n == W && g + W <= rows.count) {
-          XATTN_UNROLL for (int i = 0; i < W; i++) x[i] = load((const float *)p->query.data + row[g + i].query + k);
-        } else {
-          for (int i = 0; i < W; i++) {
-            x[i] = g + i < rows.count ? loadAs(p->query.type, p->query.data, row[g + i].query + k, n) : broadcast(0.0f);
-          }
-        }
-        transpose(x);
-        // Lanes behind d are zeros; q has room for them.
-        XATTN_UNROLL for (int i = 0; i < W; i++) store(q + (k + i) * R + g, mul(x[i], scale));
-      }
-    }
-  }
-
-  // Rows of a key or value block as float32: where they lie, or converted into scratch.
-  XATTN_INLINE const float *block(const Operand &from, int64_t start, int64_t width, int n, float *scratch,
-                                  int64_t *stride) {
-    if (from.type == XATTN_FLOAT32) {
-      *stride = from.row;
-      return (const float *)from.data + start;
-    }
-    *stride = width;
-    for (int j = 0; j < n; j++) {
-      for (int64_t k = 0; k < width; k += W) {
-        const int some = (int)smaller(W, width - k);
-        storeAs(XATTN_FLOAT32, scratch, j * width + k, loadAs(from.type, from.data, start + j * from.row + k, some),
-                some);
-      }
-    }
-    return scratch;
   }
 
   // Moves the reference to the maximum of the scores, peak, where that is above it or the row had no key yet (l == 0):
@@ -224,7 +185,7 @@ template <int NV, int KR> struct Tile : Scores {
 
   XATTN_INLINE void addValues(int64_t key, int n) {
     int64_t stride;
-    const float *v = block(p->value, rows.value + key * p->value.row, p->dv, n, values, &stride);
+    const float *v = asFloats(p->value, rows.value + key * p->value.row, p->dv, n, values, &stride);
     Columns columns = {this, v, stride, n, 0};
     if (careful) {
       for (int64_t c = 0; c < p->dv; c++) valueColumnCarefully(v, stride, n, c);
@@ -233,17 +194,6 @@ template <int NV, int KR> struct Tile : Scores {
       remainder<KR>((int)(p->dv - columns.column), columns);
     }
     started = true;
-  }
-
-  // K two tiles ahead into L1, V into L2; not past the last key.
-  XATTN_INLINE void prefetch(int64_t key, int n) {
-    const int64_t ahead = smaller(key + 2 * n, p->tk - 1), last = smaller(ahead + n, p->tk);
-    const char *k = (const char *)at(p->key.data, p->key.type, rows.key + ahead * p->key.row);
-    const char *kEnd = (const char *)at(p->key.data, p->key.type, rows.key + (last - 1) * p->key.row + p->d);
-    if (kEnd - k > n * p->d * 4) return; // rows far apart: not a stream
-    for (; k < kEnd; k += 64) XATTN_PREFETCH(k, 3);
-    const char *v = (const char *)at(p->value.data, p->value.type, rows.value + key * p->value.row);
-    for (int64_t i = 0; i < n * p->dv * 4 && key + n < p->tk; i += 64) XATTN_PREFETCH(v + i, 2);
   }
 
   struct OpenKeys {
@@ -260,9 +210,9 @@ template <int NV, int KR> struct Tile : Scores {
 
   XATTN_INLINE void openBlock(int64_t key, int n) {
     OpenKeys open = {this, nullptr, 0, 0, !started};
-    open.k = block(p->key, rows.key + key * p->key.row, p->d, n, keys, &open.stride);
+    open.k = asFloats(p->key, rows.key + key * p->key.row, p->d, n, keys, &open.stride);
     for (; open.j + KR <= n; open.j += KR) {
-      if (cold) prefetch(key + open.j, KR);
+      ahead.advance();
       open.template run<KR>();
     }
     remainder<KR>(n - open.j, open);
@@ -279,7 +229,7 @@ template <int NV, int KR> struct Tile : Scores {
 
   XATTN_INLINE void rawBlock(int64_t key, int n) {
     RawKeys raw = {this, nullptr, 0, 0};
-    raw.k = block(p->key, rows.key + key * p->key.row, p->d, n, keys, &raw.stride);
+    raw.k = asFloats(p->key, rows.key + key * p->key.row, p->d, n, keys, &raw.stride);
     for (; raw.j + KR <= n; raw.j += KR) raw.template run<KR>();
     remainder<KR>(n - raw.j, raw);
   }
@@ -345,24 +295,9 @@ template <int NV, int KR> struct Tile : Scores {
     return all(equal(bad, broadcast(0.0f)));
   }
 
-  // o times a factor per row; row r goes to element index(r) of data.
-  template <class F> XATTN_INLINE void unpack(const float *factor, Type type, void *data, F index) {
-    const bool plain = type == XATTN_FLOAT32;
-    for (int g = 0; g < R && g < rows.count; g += W) {
-      const vec f = load(factor + g);
-      for (int64_t c = 0; c < p->dv; c += W) {
-        const int n = (int)smaller(W, p->dv - c);
-        vec x[W];
-        // Columns behind dv hold leftovers, which are not stored.
-        XATTN_UNROLL for (int i = 0; i < W; i++) x[i] = mul(load(o + (c + i) * R + g), f);
-        transpose(x);
-        if (plain && n == W && g + W <= rows.count) {
-          XATTN_UNROLL for (int i = 0; i < W; i++) store((float *)data + index(g + i) + c, x[i]);
-        } else {
-          for (int i = 0; i < W && g + i < rows.count; i++) storeAs(type, data, index(g + i) + c, x[i], n);
-        }
-      }
-    }
+  // o times a factor per row; row r goes to element index[r] of data.
+  void unpack(const float *factor, Type type, void *data, const int64_t *index) {
+    unpackRows<R>(o, factor, rows.count, p->dv, type, data, index);
   }
 
   // Weights of keys from .. to: scores once more, under the final reference and sum.

@@ -226,12 +226,12 @@ struct Decode {
     return true;
   }
 
-  // o times a factor per row; row r goes to element index(r) of data.
-  template <class F> XATTN_INLINE void unpack(const float *factor, Type type, void *data, F index) {
+  // o times a factor per row; row r goes to element index[r] of data.
+  void unpack(const float *factor, Type type, void *data, const int64_t *index) {
     for (int r = 0; r < rows.count; r++) {
       for (int64_t c = 0; c < p->dv; c += W) {
         const vec x = mul(load(o + r * dvPadded + c), broadcast(factor[r]));
-        storeAs(type, data, index(r) + c, x, (int)smaller(W, p->dv - c));
+        storeAs(type, data, index[r] + c, x, (int)smaller(W, p->dv - c));
       }
     }
   }

@@ -4,6 +4,8 @@
 #include "exp-inl.h"
 #include "rows-inl.h"
 #include "scores-inl.h"
+#include "prefetch-inl.h"
+#include "pack-inl.h"
 #include "attention-inl.h"
 #include "decode-inl.h"
 
@@ -31,15 +33,6 @@ XATTN_NOINLINE void conclude(const Problem *p, const Row *row, int count, const 
   }
 }
 
-struct ByOutput {
-  const Row *row;
-  XATTN_INLINE int64_t operator()(int r) const { return row[r].output; }
-};
-struct ByRow {
-  int64_t stride;
-  XATTN_INLINE int64_t operator()(int r) const { return r * stride; }
-};
-
 // Keys of one split: equal shares, in whole blocks.
 XATTN_INLINE int64_t splitStart(const Problem *p, const Plan *plan, int64_t split) {
   return smaller(p->tk, ceilDivide(ceilDivide(p->tk, plan->splits), KEY_BLOCK) * KEY_BLOCK * split);
@@ -64,9 +57,10 @@ XATTN_NOINLINE void attendItem(const Problem *p, const Plan *plan, int64_t item,
   const bool hides = p->mask.data || t.rows.allLo > t.rows.lo || t.rows.allHi < t.rows.hi;
   if (hides && !t.isFinite()) t.attend(from, to, true);
   alignas(64) float factor[4 * W];
+  int64_t index[4 * W];
   if (plan->splits == 1) {
     conclude(p, t.row, t.rows.count, t.m, t.l, factor);
-    const ByOutput index = {t.row};
+    for (int r = 0; r < t.rows.count; r++) index[r] = t.row[r].output;
     t.unpack(factor, p->output.type, (void *)p->output.data, index);
     if (p->weights) t.writeAllWeights(factor);
     return;
@@ -74,9 +68,8 @@ XATTN_NOINLINE void attendItem(const Problem *p, const Plan *plan, int64_t item,
   float *partial = partialOf<T>(p, plan, item, partials);
   for (int r = 0; r < T::R; r++) {
     partial[r] = t.m[r], partial[T::R + r] = t.l[r];
-    factor[r] = 1;
+    factor[r] = 1, index[r] = r * p->dv;
   }
-  const ByRow index = {p->dv};
   t.unpack(factor, XATTN_FLOAT32, partial + 2 * T::R, index);
 }
 

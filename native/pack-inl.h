@@ -1,0 +1,61 @@
+// Between memory, where rows lie as their owner laid them, and scratch, where lanes are rows: transposes W x W at a
+// time.
+
+// Query rows, times a factor, to [width, and up to W more][R]; lanes without a row are 0.
+template <int R>
+XATTN_NOINLINE void packRows(const Operand &from, const Row *row, int count, int64_t width, float factor, float *to) {
+  const vec f = broadcast(factor);
+  for (int g = 0; g < R; g += W) {
+    for (int64_t k = 0; k < width; k += W) {
+      const int n = (int)smaller(W, width - k);
+      vec x[W];
+      if (from.type == XATTN_FLOAT32 && n == W && g + W <= count) {
+        XATTN_UNROLL for (int i = 0; i < W; i++) x[i] = load((const float *)from.data + row[g + i].query + k);
+      } else {
+        for (int i = 0; i < W; i++) {
+          x[i] = g + i < count ? loadAs(from.type, from.data, row[g + i].query + k, n) : broadcast(0.0f);
+        }
+      }
+      transpose(x);
+      XATTN_UNROLL for (int i = 0; i < W; i++) store(to + (k + i) * R + g, mul(x[i], f));
+    }
+  }
+}
+
+// [width, and up to W more][R], times a factor per row, to rows of which row r begins at element index[r] of data.
+template <int R>
+XATTN_NOINLINE void unpackRows(const float *from, const float *factor, int count, int64_t width, Type type, void *data,
+                               const int64_t *index) {
+  for (int g = 0; g < count; g += W) {
+    const vec f = load(factor + g);
+    for (int64_t c = 0; c < width; c += W) {
+      const int n = (int)smaller(W, width - c);
+      vec x[W];
+      XATTN_UNROLL for (int i = 0; i < W; i++) x[i] = mul(load(from + (c + i) * R + g), f);
+      transpose(x);
+      if (type == XATTN_FLOAT32 && n == W && g + W <= count) {
+        XATTN_UNROLL for (int i = 0; i < W; i++) store((float *)data + index[g + i] + c, x[i]);
+      } else {
+        for (int i = 0; i < W && g + i < count; i++) storeAs(type, data, index[g + i] + c, x[i], n);
+      }
+    }
+  }
+}
+
+// Rows of keys or values as float32: where they lie, or converted into scratch.
+XATTN_INLINE const float *asFloats(const Operand &from, int64_t start, int64_t width, int n, float *scratch,
+                                   int64_t *stride) {
+  if (from.type == XATTN_FLOAT32) {
+    *stride = from.row;
+    return (const float *)from.data + start;
+  }
+  *stride = width;
+  for (int j = 0; j < n; j++) {
+    for (int64_t k = 0; k < width; k += W) {
+      const int some = (int)smaller(W, width - k);
+      const vec x = loadAs(from.type, from.data, start + j * from.row + k, some);
+      storeAs(XATTN_FLOAT32, scratch, j * width + k, x, some);
+    }
+  }
+  return scratch;
+}
