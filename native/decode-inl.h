@@ -35,25 +35,20 @@ struct Decode {
   }
 
   // Scores of N rows: W / N keys at a time, so that one reduction gives a full vector of sums.
-  template <int N, Type T> XATTN_NOINLINE void scoreKeys(int64_t key, int n) {
+  // D is d where that is known at compile time, else 0.
+  template <int N, Type T, int D> XATTN_NOINLINE void scoreKeys(int64_t key, int n) {
     enum { KEYS = W / N > 0 ? W / N : 1 };
-    const int64_t whole = p->d / W * W;
-    const int rest = (int)(p->d - whole);
     for (int j = 0; j < n; j += KEYS) {
       vec acc[KEYS * N > W ? KEYS * N : W];
       XATTN_UNROLL for (int i = 0; i < W; i++) acc[i] = broadcast(0.0f);
       XATTN_UNROLL for (int i = 0; i < KEYS; i++) {
         // Behind the last key the last one is read again, and its score dropped.
         const int64_t at = rows.key + (key + (j + i < n ? j + i : n - 1)) * p->key.row;
-        for (int64_t k = 0; k < whole; k += W) {
-          const vec x = loadAs(T, p->key.data, at + k, W);
-          XATTN_UNROLL for (int r = 0; r < N; r++) acc[r * KEYS + i] =
-              fma(x, load(q + r * dPadded + k), acc[r * KEYS + i]);
+        if constexpr (D > 0) {
+          XATTN_UNROLL for (int k = 0; k < D; k += W) addProducts<N, T>(acc + i, KEYS, at, k, W);
+        } else {
+          for (int64_t k = 0; k < p->d; k += W) addProducts<N, T>(acc + i, KEYS, at, k, (int)smaller(W, p->d - k));
         }
-        if (rest == 0) continue;
-        const vec x = loadAs(T, p->key.data, at + whole, rest);
-        XATTN_UNROLL for (int r = 0; r < N; r++) acc[r * KEYS + i] =
-            fma(x, load(q + r * dPadded + whole), acc[r * KEYS + i]);
       }
       float total[W];
       store(total, sums(acc));
@@ -62,6 +57,12 @@ struct Decode {
         for (int i = 0; i < some; i++) s[r * CHUNK + j + i] = total[r * KEYS + i];
       }
     }
+  }
+
+  // One vector of a key times that of N queries.
+  template <int N, Type T> XATTN_INLINE void addProducts(vec *acc, int step, int64_t at, int64_t k, int n) {
+    const vec x = loadAs(T, p->key.data, at + k, n);
+    XATTN_UNROLL for (int r = 0; r < N; r++) acc[r * step] = fma(x, load(q + r * dPadded + k), acc[r * step]);
   }
 
   // o += p.v for N rows, C vectors of columns from c on (the last of them `last` lanes wide) and n keys from j on. Keys
@@ -132,12 +133,14 @@ struct Decode {
   }
 
   template <int N> XATTN_INLINE void scoreRows(int64_t key, int n) {
-    if (p->key.type == XATTN_FLOAT32)
-      scoreKeys<N, XATTN_FLOAT32>(key, n);
-    else if (p->key.type == XATTN_FLOAT16)
-      scoreKeys<N, XATTN_FLOAT16>(key, n);
+    if (p->key.type == XATTN_FLOAT16)
+      scoreKeys<N, XATTN_FLOAT16, 0>(key, n);
+    else if (p->key.type == XATTN_BFLOAT16)
+      scoreKeys<N, XATTN_BFLOAT16, 0>(key, n);
+    else if (p->d == 64)
+      scoreKeys<N, XATTN_FLOAT32, 64>(key, n); // most models' d
     else
-      scoreKeys<N, XATTN_BFLOAT16>(key, n);
+      scoreKeys<N, XATTN_FLOAT32, 0>(key, n);
   }
   template <int N> XATTN_INLINE void addRows(int64_t key, int n) {
     if (p->value.type == XATTN_FLOAT32)
