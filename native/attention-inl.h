@@ -41,6 +41,7 @@ template <int NV, int KR> struct Tile : Scores {
   float *o; // [dv, padded to W][R]
   Prefetch ahead;
   float *keys, *values; // blocks converted to float32, where they are not
+  const float *weigh;   // in the second pass, which writes weights with these factors instead of summing up values
   bool started;         // o holds something of this call
   bool careful;         // masked values may be NaN or infinite: leave them out of p.v
 
@@ -52,6 +53,7 @@ template <int NV, int KR> struct Tile : Scores {
   void begin(const Problem *problem, int64_t group, int64_t first, void *scratch) {
     p = problem;
     width = R;
+    units = isGeneral(p) ? naturalUnits() : binaryUnits();
     rows = layOut(p, group, first, R, row);
     q = (float *)scratch;
     o = q + (p->d + W) * R;
@@ -59,12 +61,11 @@ template <int NV, int KR> struct Tile : Scores {
     bias = s + (BLOCK + W) * R;
     keys = bias + (BLOCK + W) * R;
     values = keys + BLOCK * p->d;
-    packRows<R>(p->query, row, rows.count, p->d, p->scale * LOG2E, q);
+    packRows<R>(p->query, row, rows.count, p->d, p->scale * (LOG2E / units.log2), q);
     ahead.begin(p, rows, row, group, groupsOf(p).rows <= R, ceilDivide(p->tk, KR));
   }
 
   void reset() {
-    started = false;
     XATTN_UNROLL for (int v = 0; v < NV; v++) {
       store(m + v * W, broadcast(0.0f));
       store(l + v * W, broadcast(0.0f));
@@ -78,7 +79,7 @@ template <int NV, int KR> struct Tile : Scores {
       const vec old = load(m + v), top = load(peak + v);
       const lanes first = equal(load(l + v), broadcast(0.0f)), seen = less(broadcast(-INFINITE), top);
       const vec reference = select(first, select(seen, top, old), max(top, old));
-      const vec factor = select(first, broadcast(0.0f), exp2(sub(old, reference)));
+      const vec factor = select(first, broadcast(0.0f), exp2(mul(sub(old, reference), broadcast(units.log2))));
       store(m + v, reference);
       store(l + v, mul(load(l + v), factor));
       for (int j = 0; j < done; j++) store(s + j * R + v, mul(load(s + j * R + v), factor));
@@ -87,45 +88,67 @@ template <int NV, int KR> struct Tile : Scores {
     }
   }
 
-  // Probabilities of N keys that every row sees, from the keys at k into row j of s. The accumulators start at -m, so
-  // the scores leave the multiply-adds ready for exp2.
-  template <int N> XATTN_NOINLINE void openKeys(const float *k, int64_t stride, int j, bool first) {
-    vec acc[N][NV];
+  // Scores of N keys less their reference: the accumulators start at -m, so that scores leave the multiply-adds ready
+  // for exp2. False: one exceeds the reference by more than HEADROOM.
+  template <int N> XATTN_INLINE bool relativeScores(vec (&acc)[N][NV], const float *k, int64_t stride) {
     XATTN_UNROLL for (int v = 0; v < NV; v++) {
       const vec start = sub(broadcast(0.0f), load(m + v * W));
       XATTN_UNROLL for (int r = 0; r < N; r++) acc[r][v] = start;
     }
     multiply<NV, N>(acc, k, stride, 1, q, p->d);
+    vec top = acc[0][0];
+    XATTN_UNROLL for (int r = 0; r < N; r++) {
+      XATTN_UNROLL for (int v = 0; v < NV; v++) top = max(top, acc[r][v]);
+    }
+    return !any(less(broadcast(HEADROOM), top));
+  }
+
+  // The same by way of raw scores in s, under their own maximum.
+  template <int N> XATTN_NOINLINE void absoluteScores(const float *k, int64_t stride, int j) {
+    rawKeys<N>(k, stride, j);
+    raiseReference<N>(j);
+    XATTN_UNROLL for (int r = 0; r < N; r++) {
+      XATTN_UNROLL for (int v = 0; v < NV; v++) {
+        float *at = s + (j + r) * R + v * W;
+        store(at, sub(load(at), load(m + v * W)));
+      }
+    }
+  }
+
+  // The reference rises to the raw scores of N keys in s; in the second pass it is final.
+  template <int N> XATTN_NOINLINE void raiseReference(int j) {
+    if (weigh) return;
+    for (int v = 0; v < R; v += W) {
+      vec top = load(s + j * R + v);
+      for (int r = 1; r < N; r++) top = max(load(s + (j + r) * R + v), top);
+      store(peak + v, top);
+    }
+    moveReference(j);
+  }
+
+  // Probabilities of N keys that every row sees, from the keys at k into row j of s. The very first set the reference.
+  // When it must rise, scores are computed again under the new one: their old ones have lost the digits that it had
+  // more.
+  template <int N> XATTN_NOINLINE void openKeys(const float *k, int64_t stride, int j, bool first) {
     float *to = s + j * R;
-    vec most[NV], top;
-    XATTN_UNROLL for (int v = 0; v < NV; v++) {
-      most[v] = acc[0][v];
-      XATTN_UNROLL for (int r = 1; r < N; r++) most[v] = max(most[v], acc[r][v]);
-    }
-    top = most[0];
-    XATTN_UNROLL for (int v = 1; v < NV; v++) top = max(top, most[v]);
-    // With 16 registers the scores must leave them before exp2 anyway.
-    const bool move = first || any(less(broadcast(HEADROOM), top));
-    if (REGISTERS < 32 || XATTN_UNLIKELY(move)) {
-      XATTN_UNROLL for (int r = 0; r < N; r++) {
-        XATTN_UNROLL for (int v = 0; v < NV; v++) store(to + r * R + v * W, acc[r][v]);
+    vec acc[N][NV];
+    bool ready = !first && relativeScores<N>(acc, k, stride);
+    if (XATTN_UNLIKELY(!ready)) {
+      if (!first) {
+        rawKeys<N>(k, stride, j);
+        raiseReference<N>(j);
+        ready = relativeScores<N>(acc, k, stride);
       }
-    }
-    if (XATTN_UNLIKELY(move)) {
-      vec old[NV];
-      XATTN_UNROLL for (int v = 0; v < NV; v++) {
-        old[v] = load(m + v * W);
-        store(peak + v * W, add(most[v], old[v]));
-      }
-      moveReference(j);
-      XATTN_UNROLL for (int v = 0; v < NV; v++) {
-        const vec by = sub(load(m + v * W), old[v]);
+      // Scores so large that rounding alone exceeds the reference, or the first.
+      if (!ready) {
+        absoluteScores<N>(k, stride, j);
         XATTN_UNROLL for (int r = 0; r < N; r++) {
-          acc[r][v] = sub(load(to + r * R + v * W), by);
-          if (REGISTERS < 32) store(to + r * R + v * W, acc[r][v]);
+          XATTN_UNROLL for (int v = 0; v < NV; v++) acc[r][v] = load(to + r * R + v * W);
         }
       }
     }
+    // With 16 registers the scores leave them before exp2, which wants some.
+    if (REGISTERS < 32) storeScores<N>(to, acc);
     XATTN_UNROLL for (int v = 0; v < NV; v++) {
       vec total = load(l + v * W);
       XATTN_UNROLL for (int r = 0; r < N; r++) {
@@ -137,6 +160,12 @@ template <int NV, int KR> struct Tile : Scores {
     }
   }
 
+  template <int N> XATTN_INLINE void storeScores(float *to, const vec (&acc)[N][NV]) {
+    XATTN_UNROLL for (int r = 0; r < N; r++) {
+      XATTN_UNROLL for (int v = 0; v < NV; v++) store(to + r * R + v * W, acc[r][v]);
+    }
+  }
+
   // Scores of N keys, as they are.
   template <int N> XATTN_NOINLINE void rawKeys(const float *k, int64_t stride, int j) {
     vec acc[N][NV];
@@ -144,9 +173,7 @@ template <int NV, int KR> struct Tile : Scores {
       XATTN_UNROLL for (int v = 0; v < NV; v++) acc[r][v] = broadcast(0.0f);
     }
     multiply<NV, N>(acc, k, stride, 1, q, p->d);
-    XATTN_UNROLL for (int r = 0; r < N; r++) {
-      XATTN_UNROLL for (int v = 0; v < NV; v++) store(s + (j + r) * R + v * W, acc[r][v]);
-    }
+    storeScores<N>(s + j * R, acc);
   }
 
   // N columns of the output: o += p.v over n keys.
@@ -183,6 +210,15 @@ template <int NV, int KR> struct Tile : Scores {
     template <int N> XATTN_INLINE void run() { tile->template valueColumns<N>(v, stride, n, column); }
   };
 
+  // A block of probabilities goes into o, or in the second pass out as weights.
+  XATTN_INLINE void useProbabilities(int64_t key, int n) {
+    if (weigh)
+      writeWeights(key, n, weigh);
+    else
+      addValues(key, n);
+    started = true;
+  }
+
   XATTN_INLINE void addValues(int64_t key, int n) {
     int64_t stride;
     const float *v = asFloats(p->value, rows.value + key * p->value.row, p->dv, n, values, &stride);
@@ -193,7 +229,6 @@ template <int NV, int KR> struct Tile : Scores {
       for (; columns.column + KR <= p->dv; columns.column += KR) columns.template run<KR>();
       remainder<KR>((int)(p->dv - columns.column), columns);
     }
-    started = true;
   }
 
   struct OpenKeys {
@@ -216,7 +251,7 @@ template <int NV, int KR> struct Tile : Scores {
       open.template run<KR>();
     }
     remainder<KR>(n - open.j, open);
-    addValues(key, n);
+    useProbabilities(key, n);
   }
 
   struct RawKeys {
@@ -238,9 +273,9 @@ template <int NV, int KR> struct Tile : Scores {
   XATTN_NOINLINE void generalBlock(int64_t key, int n) {
     rawBlock(key, n);
     adjust(key, n);
-    if (mustMove()) moveReference(0);
+    if (!weigh && mustMove()) moveReference(0);
     exponentiate(n);
-    addValues(key, n);
+    useProbabilities(key, n);
   }
 
   void blocks(int64_t from, int64_t to, bool open) {
@@ -257,18 +292,24 @@ template <int NV, int KR> struct Tile : Scores {
     }
   }
 
-  // o and l over keys from .. to.
+  // m, l and o over keys from .. to.
   void attend(int64_t from, int64_t to, bool carefully) {
     careful = carefully;
+    weigh = nullptr;
     reset();
+    pass(from, to);
+    if (!started) {
+      for (int64_t i = 0; i < p->dv * R; i++) o[i] = 0;
+    }
+  }
+
+  void pass(int64_t from, int64_t to) {
+    started = false;
     from = bigger(from, rows.lo), to = smaller(to, rows.hi);
     if (isGeneral(p))
       blocks(from, to, false);
     else
       rangedBlocks(from, to);
-    if (!started) {
-      for (int64_t i = 0; i < p->dv * R; i++) o[i] = 0;
-    }
   }
 
   // Only key ranges: first keys that some rows see, then those that all see, then some again.
@@ -300,17 +341,12 @@ template <int NV, int KR> struct Tile : Scores {
     unpackRows<R>(o, factor, rows.count, p->dv, type, data, index);
   }
 
-  // Weights of keys from .. to: scores once more, under the final reference and sum.
+  // Weights: everything once more under the final m, so that they round as what was summed up in l.
   XATTN_NOINLINE void writeAllWeights(const float *factor) {
     for (int r = 0; r < rows.count; r++) {
       for (int64_t j = 0; j < p->tk; j++) p->weights[row[r].index * p->tk + j] = 0;
     }
-    for (int64_t key = rows.lo; key < rows.hi; key += BLOCK) {
-      const int n = (int)smaller(BLOCK, rows.hi - key);
-      if (p->mask.data && !readMask(key, n)) continue;
-      rawBlock(key, n);
-      adjust(key, n);
-      writeWeights(key, n, factor);
-    }
+    weigh = factor;
+    pass(0, p->tk);
   }
 };

@@ -7,10 +7,11 @@ struct Decode {
   enum { R = DECODE_ROWS };
 
   const Problem *p;
+  Units units;
   Rows rows;
   Row row[16];
   int64_t dPadded, dvPadded;
-  float *q;           // [R][dPadded], times scale * log2(e), zeros behind d
+  float *q;           // [R][dPadded], times scale, zeros behind d
   float *s;           // [R][CHUNK]: scores, then probabilities
   float *o;           // [R][dvPadded]
   float m[16], l[16]; // reference and sum
@@ -25,7 +26,8 @@ struct Decode {
     rows = layOut(p, group, first, R, row);
     dPadded = ceilDivide(p->d, W) * W, dvPadded = ceilDivide(p->dv, W) * W;
     q = (float *)scratch, s = q + R * dPadded, o = s + R * CHUNK;
-    const vec scale = broadcast(p->scale * LOG2E);
+    units = naturalUnits();
+    const vec scale = broadcast(p->scale);
     for (int r = 0; r < rows.count; r++) {
       for (int64_t k = 0; k < p->d; k += W) {
         const vec x = loadAs(p->query.type, p->query.data, row[r].query + k, (int)smaller(W, p->d - k));
@@ -67,7 +69,8 @@ struct Decode {
 
   // o += p.v for N rows, C vectors of columns from c on (the last of them `last` lanes wide) and n keys from j on. Keys
   // are dealt to U accumulators to hide the latency of the multiply-add.
-  template <int N, int C, int U, Type T> XATTN_INLINE void addColumns(int64_t key, int j, int n, int64_t c, int last) {
+  template <int N, int C, int U, Type T, bool CAREFUL>
+  XATTN_INLINE void addColumns(int64_t key, int j, int n, int64_t c, int last) {
     vec acc[U][N][C];
     XATTN_UNROLL for (int r = 0; r < N; r++) {
       XATTN_UNROLL for (int v = 0; v < C; v++) {
@@ -78,9 +81,9 @@ struct Decode {
     int64_t at = rows.value + (key + j) * p->value.row + c;
     int i = j;
     for (; i + U <= j + n; i += U) {
-      XATTN_UNROLL for (int u = 0; u < U; u++, at += p->value.row) addKey<N, C, T>(acc[u], at, i + u, last);
+      XATTN_UNROLL for (int u = 0; u < U; u++, at += p->value.row) addKey<N, C, T, CAREFUL>(acc[u], at, i + u, last);
     }
-    for (; i < j + n; i++, at += p->value.row) addKey<N, C, T>(acc[0], at, i, last);
+    for (; i < j + n; i++, at += p->value.row) addKey<N, C, T, CAREFUL>(acc[0], at, i, last);
     XATTN_UNROLL for (int r = 0; r < N; r++) {
       XATTN_UNROLL for (int v = 0; v < C; v++) {
         vec total = acc[0][r][v];
@@ -90,45 +93,29 @@ struct Decode {
     }
   }
 
-  template <int N, int C, Type T> XATTN_INLINE void addKey(vec (&acc)[N][C], int64_t at, int j, int last) {
+  // Carefully: leaving out what a row does not see, for 0 * NaN would be NaN. Attended keys weigh at least 2^-126.
+  template <int N, int C, Type T, bool CAREFUL>
+  XATTN_INLINE void addKey(vec (&acc)[N][C], int64_t at, int j, int last) {
     vec x[C];
     XATTN_UNROLL for (int v = 0; v < C; v++) x[v] = loadAs(T, p->value.data, at + v * W, v == C - 1 ? last : W);
     XATTN_UNROLL for (int r = 0; r < N; r++) {
+      if (CAREFUL && s[r * CHUNK + j] == 0) continue;
       const vec e = broadcast(s + r * CHUNK + j);
       XATTN_UNROLL for (int v = 0; v < C; v++) acc[r][v] = fma(e, x[v], acc[r][v]);
     }
   }
 
-  template <int N, Type T> XATTN_NOINLINE void addValues(int64_t key, int n) {
-    enum {
-      ROOM = REGISTERS * 3 / 4,
-      C = ROOM / N >= 4   ? 4
-          : ROOM / N >= 2 ? 2
-                          : 1,
-      U = ROOM / (N * C) >= 4   ? 4
-          : ROOM / (N * C) >= 2 ? 2
-                                : 1
-    };
+  static constexpr int atMost4(int n) { return n >= 4 ? 4 : n >= 2 ? 2 : 1; }
+
+  // The careful form takes one vector of columns at a time and gives the same bits.
+  template <int N, Type T, bool CAREFUL> XATTN_NOINLINE void addValues(int64_t key, int n) {
+    enum { ROOM = REGISTERS * 3 / 4 }; // accumulators
+    enum { WIDE = atMost4(ROOM / N), U = atMost4(ROOM / (N * WIDE)), C = CAREFUL ? 1 : WIDE };
     for (int j = 0; j < n; j += VALUE_BLOCK) {
       const int some = n - j < VALUE_BLOCK ? n - j : VALUE_BLOCK;
       int64_t c = 0;
-      for (; c + C * W <= p->dv; c += C * W) addColumns<N, C, U, T>(key, j, some, c, W);
-      for (; c < p->dv; c += W) addColumns<N, 1, U, T>(key, j, some, c, (int)smaller(W, p->dv - c));
-    }
-  }
-
-  // The same, leaving out what a row does not see: 0 * NaN would be NaN. Attended keys weigh at least 2^-126.
-  XATTN_NOINLINE void addValuesCarefully(int64_t key, int n) {
-    for (int r = 0; r < rows.count; r++) {
-      for (int j = 0; j < n; j++) {
-        const float e = s[r * CHUNK + j];
-        if (e == 0) continue;
-        for (int64_t c = 0; c < p->dv; c += W) {
-          const int64_t at = rows.value + (key + j) * p->value.row + c;
-          const vec x = loadAs(p->value.type, p->value.data, at, (int)smaller(W, p->dv - c));
-          store(o + r * dvPadded + c, fma(broadcast(e), x, load(o + r * dvPadded + c)));
-        }
-      }
+      for (; c + C * W <= p->dv; c += C * W) addColumns<N, C, U, T, CAREFUL>(key, j, some, c, W);
+      for (; c < p->dv; c += W) addColumns<N, 1, U, T, CAREFUL>(key, j, some, c, (int)smaller(W, p->dv - c));
     }
   }
 
@@ -142,13 +129,19 @@ struct Decode {
     else
       scoreKeys<N, XATTN_FLOAT32, 0>(key, n);
   }
+  template <int N, Type T> XATTN_INLINE void addValuesOf(int64_t key, int n) {
+    if (careful)
+      addValues<N, T, true>(key, n);
+    else
+      addValues<N, T, false>(key, n);
+  }
   template <int N> XATTN_INLINE void addRows(int64_t key, int n) {
     if (p->value.type == XATTN_FLOAT32)
-      addValues<N, XATTN_FLOAT32>(key, n);
+      addValuesOf<N, XATTN_FLOAT32>(key, n);
     else if (p->value.type == XATTN_FLOAT16)
-      addValues<N, XATTN_FLOAT16>(key, n);
+      addValuesOf<N, XATTN_FLOAT16>(key, n);
     else
-      addValues<N, XATTN_BFLOAT16>(key, n);
+      addValuesOf<N, XATTN_BFLOAT16>(key, n);
   }
 
   // Calls the instance for as many rows as there are.
@@ -176,7 +169,7 @@ struct Decode {
       if (p->softcap > 0) x = softCap(x, p->softcap);
       if (p->alibi) {
         const vec distance = absolute(sub(broadcast((float)(row[r].position - key)), index));
-        x = sub(x, mul(broadcast(row[r].slope * LOG2E), distance));
+        x = sub(x, mul(broadcast(row[r].slope), distance));
       }
       x = max(broadcast(-LARGEST), x);
       if (p->mask.data) x = addBias(x, biasOf(&p->mask, row[r].mask + (key + j) * p->mask.key, (int)smaller(W, n - j)));
@@ -191,14 +184,14 @@ struct Decode {
   XATTN_NOINLINE void exponentiate(int r, int n, float top) {
     if (top > m[r] || l[r] == 0) {
       const float reference = l[r] == 0 ? (top > -INFINITE ? top : 0.0f) : top;
-      const float factor = l[r] == 0 ? 0.0f : first(exp2(broadcast(m[r] - reference)));
+      const float factor = l[r] == 0 ? 0.0f : first(exp2(broadcast((m[r] - reference) * units.log2)));
       m[r] = reference, l[r] *= factor;
       for (int64_t c = 0; c < dvPadded; c += W)
         store(o + r * dvPadded + c, mul(load(o + r * dvPadded + c), broadcast(factor)));
     }
     vec total = broadcast(0.0f);
     for (int j = 0; j < n; j += W) {
-      const vec e = probability(load(s + r * CHUNK + j), broadcast(m[r]));
+      const vec e = probability(load(s + r * CHUNK + j), broadcast(m[r]), units);
       store(s + r * CHUNK + j, e);
       total = add(total, e);
     }
@@ -214,10 +207,7 @@ struct Decode {
       const int n = (int)smaller(CHUNK, to - key);
       forRows<1>(key, n, false);
       for (int r = 0; r < rows.count; r++) exponentiate(r, n, adjust(r, key, n));
-      if (careful)
-        addValuesCarefully(key, n);
-      else
-        forRows<1>(key, n, true);
+      forRows<1>(key, n, true);
     }
   }
 
@@ -250,7 +240,7 @@ struct Decode {
       for (int r = 0; r < rows.count; r++) {
         adjust(r, key, n);
         for (int j = 0; j < n; j += W) {
-          const vec e = mul(probability(load(s + r * CHUNK + j), broadcast(m[r])), broadcast(factor[r]));
+          const vec e = weightOf(probability(load(s + r * CHUNK + j), broadcast(m[r]), units), broadcast(factor[r]));
           storeAs(XATTN_FLOAT32, p->weights, row[r].index * p->tk + key + j, e, (int)smaller(W, n - j));
         }
       }

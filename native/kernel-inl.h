@@ -11,24 +11,24 @@
 
 extern "C" float logf(float);
 
-// Factors that o and the probabilities are multiplied by in the end, and lse: a sink adds 2^(sink - m) to the sum l.
-XATTN_NOINLINE void conclude(const Problem *p, const Row *row, int count, const float *m, const float *l,
+// Factors that o and the probabilities are multiplied by in the end, and lse: a sink adds e^(sink - m) to the sum l.
+XATTN_NOINLINE void conclude(const Problem *p, const Row *row, int count, Units units, const float *m, const float *l,
                              float *factor) {
   for (int g = 0; g < count; g += W) {
     float sink[W], top[W], total[W];
     for (int i = 0; i < W; i++) sink[i] = g + i < count ? row[g + i].sink : -INFINITE;
     const vec none = broadcast(-INFINITE), zero = broadcast(0.0f), reference = load(m + g), sum = load(l + g);
     const lanes empty = equal(sum, zero), sunk = less(none, load(sink));
-    const vec s = mul(load(sink), broadcast(LOG2E));
+    const vec s = mul(load(sink), broadcast(LOG2E / units.log2));
     vec highest = select(sunk, select(empty, s, max(s, reference)), reference);
-    const vec own = select(empty, zero, exp2(sub(reference, highest)));
-    vec all = add(mul(sum, own), select(sunk, exp2(sub(s, highest)), zero));
+    const vec own = select(empty, zero, exp2(mul(sub(reference, highest), broadcast(units.log2))));
+    vec all = add(mul(sum, own), select(sunk, exp2(mul(sub(s, highest), broadcast(units.log2))), zero));
     store(factor + g, select(empty, zero, div(own, all)));
     store(top, highest);
     store(total, all);
     for (int i = 0; p->lse && i < W && g + i < count; i++) {
-      p->lse[row[g + i].index] =
-          total[i] == 0 ? -INFINITE : (float)((double)top[i] * 0.693147180559945309 + logf(total[i]));
+      const double sum = (double)top[i] * units.natural + logf(total[i]);
+      p->lse[row[g + i].index] = l[g + i] == 0 ? row[g + i].sink : (float)sum;
     }
   }
 }
@@ -39,7 +39,7 @@ XATTN_INLINE int64_t splitStart(const Problem *p, const Plan *plan, int64_t spli
 }
 
 // A partial result holds, for each row of a tile: m, l, o unnormalised.
-template <class T> XATTN_INLINE float *partialOf(const Problem *p, const Plan *plan, int64_t item, void *partials) {
+template <class T> XATTN_INLINE float *partialOf(const Problem *p, int64_t item, void *partials) {
   return (float *)partials + item * T::R * (p->dv + 2);
 }
 
@@ -59,13 +59,13 @@ XATTN_NOINLINE void attendItem(const Problem *p, const Plan *plan, int64_t item,
   alignas(64) float factor[4 * W];
   int64_t index[4 * W];
   if (plan->splits == 1) {
-    conclude(p, t.row, t.rows.count, t.m, t.l, factor);
+    conclude(p, t.row, t.rows.count, t.units, t.m, t.l, factor);
     for (int r = 0; r < t.rows.count; r++) index[r] = t.row[r].output;
     t.unpack(factor, p->output.type, (void *)p->output.data, index);
     if (p->weights) t.writeAllWeights(factor);
     return;
   }
-  float *partial = partialOf<T>(p, plan, item, partials);
+  float *partial = partialOf<T>(p, item, partials);
   for (int r = 0; r < T::R; r++) {
     partial[r] = t.m[r], partial[T::R + r] = t.l[r];
     factor[r] = 1, index[r] = r * p->dv;
@@ -84,7 +84,7 @@ template <class T> XATTN_NOINLINE void mergeRow(const Problem *p, const Plan *pl
   float *merged = (float *)partial + 2 * T::R + r * p->dv; // into the first split's place
   for (int64_t i = 0; i < plan->splits; i++) {
     const float *part = partial + i * size, *from = part + 2 * T::R + r * p->dv;
-    const float factor = part[T::R + r] == 0 ? 0.0f : first(exp2(broadcast(part[r] - top)));
+    const float factor = part[T::R + r] == 0 ? 0.0f : first(exp2(broadcast((part[r] - top) * t->units.log2)));
     total += part[T::R + r] * factor;
     for (int64_t c = 0; c < p->dv; c++) merged[c] = i == 0 ? factor * from[c] : merged[c] + factor * from[c];
   }
@@ -97,9 +97,9 @@ XATTN_NOINLINE void finishTile(const Problem *p, const Plan *plan, int64_t tile,
   T t;
   beginTile(&t, p, tile, scratch);
   alignas(64) float factor[4 * W];
-  float *partial = partialOf<T>(p, plan, tile * plan->splits, partials);
+  float *partial = partialOf<T>(p, tile * plan->splits, partials);
   for (int r = 0; r < t.rows.count; r++) mergeRow(p, plan, partial, r, &t);
-  conclude(p, t.row, t.rows.count, t.m, t.l, factor);
+  conclude(p, t.row, t.rows.count, t.units, t.m, t.l, factor);
   for (int r = 0; r < t.rows.count; r++) {
     const float *from = partial + 2 * T::R + r * p->dv;
     for (int64_t c = 0; c < p->dv; c += W) {

@@ -1,7 +1,7 @@
 // Where things lie: the query rows that read the same keys and values, what each may see, and loads of any element
 // type.
 
-const float LARGEST = 3.402823466e38f, INFINITE = LARGEST * 2;
+const float LARGEST = 3.402823466e38f, INFINITE = XATTN_INFINITY;
 
 XATTN_INLINE int64_t smaller(int64_t a, int64_t b) {
   return a < b ? a : b;
@@ -138,8 +138,7 @@ XATTN_INLINE bool isGeneral(const Problem *p) {
   return p->mask.data || p->softcap > 0 || p->alibi;
 }
 
-// What a mask adds to the scores of W keys from an index on, in units of log2: 0 or -infinity for a boolean one. Finite
-// biases are clamped so that a score added to them stays finite: log2(e) * 2.3e38 = 3.32e38.
+// What a mask adds to the scores of n <= W keys from an index on: 0 or -infinity for a boolean one.
 XATTN_INLINE vec biasOf(const Mask *mask, int64_t index, int n) {
   float gathered[W] = {0};
   vec b;
@@ -149,8 +148,21 @@ XATTN_INLINE vec biasOf(const Mask *mask, int64_t index, int n) {
     for (int i = 0; i < n; i++) storeFirst(gathered + i, loadAs(mask->type, mask->data, index + i * mask->key, 1), 1);
     b = load(gathered);
   }
-  const vec none = broadcast(-INFINITE);
-  if (mask->type == XATTN_BOOL) return select(equal(b, broadcast(0.0f)), none, broadcast(0.0f));
-  vec clamped = max(broadcast(-2.3e38f), min(broadcast(2.3e38f), b));
-  return mul(select(less(absolute(b), broadcast(INFINITE)), clamped, b), broadcast(LOG2E));
+  if (mask->type != XATTN_BOOL) return b;
+  return select(equal(b, broadcast(0.0f)), broadcast(-INFINITE), broadcast(0.0f));
+}
+
+// Scores of a problem that has only key ranges are kept in units of log2, which saves a multiplication per exponential.
+// Where masks and biases come in they are natural, so that nothing a caller gave is scaled: -3.4e38 stays what it is.
+struct Units {
+  float log2;     // log2(e^1 of a score), to go from scores to exponents of 2
+  double natural; // from scores to natural logarithms
+};
+XATTN_INLINE Units naturalUnits() {
+  const Units u = {LOG2E, 1.0};
+  return u;
+}
+XATTN_INLINE Units binaryUnits() {
+  const Units u = {1.0f, 0.693147180559945309};
+  return u;
 }

@@ -1,7 +1,7 @@
 // What masks, key ranges, softcap and ALiBi do to a block of raw scores, and how they become probabilities. Scores lie
-// transposed: row j of s holds key j, lanes are query rows. Units of log2 throughout.
+// transposed: row j of s holds key j, lanes are query rows.
 
-const float HEADROOM = 12.0f; // how far a score may exceed its reference: p <= 2^12 keeps sums far from overflow
+const float HEADROOM = 12.0f; // log2 of how far a score may exceed its reference: sums stay far from overflow
 
 XATTN_INLINE float first(vec a) {
   float x[W];
@@ -10,21 +10,30 @@ XATTN_INLINE float first(vec a) {
 }
 
 XATTN_INLINE vec softCap(vec x, float cap) {
-  return mul(broadcast(cap * LOG2E), tanh(mul(x, broadcast(1 / (cap * LOG2E)))));
+  return mul(broadcast(cap), tanh(mul(x, broadcast(1 / cap))));
 }
 
-// A bias of -infinity hides the key whatever its score is, NaN included.
+// Sums with a finite bias stay finite. A bias of -infinity hides the key whatever its score is, NaN included.
 XATTN_INLINE vec addBias(vec x, vec b) {
-  return select(equal(b, broadcast(-INFINITE)), b, add(x, b));
+  const vec sum = add(x, b), finite = max(broadcast(-LARGEST), min(broadcast(LARGEST), sum));
+  const vec hidden = select(equal(b, broadcast(-INFINITE)), b, sum);
+  return select(less(absolute(b), broadcast(INFINITE)), finite, hidden);
 }
 
-// Probability of a final score under a reference: 0 for a key that is not seen.
-XATTN_INLINE vec probability(vec x, vec reference) {
-  return select(equal(x, broadcast(-INFINITE)), broadcast(0.0f), exp2(sub(x, reference)));
+// 2^(x - reference), 0 for a key that is not seen.
+XATTN_INLINE vec probability(vec x, vec reference, Units units) {
+  const vec e = exp2(mul(sub(x, reference), broadcast(units.log2)));
+  return select(equal(x, broadcast(-INFINITE)), broadcast(0.0f), e);
+}
+
+// A probability times a row's factor; 0 stays 0 where the factor is NaN.
+XATTN_INLINE vec weightOf(vec e, vec factor) {
+  return select(equal(e, broadcast(0.0f)), e, mul(e, factor));
 }
 
 struct Scores {
   const Problem *p;
+  Units units;
   int width; // lanes: query rows of a tile, a multiple of W
   Rows rows;
   Row row[4 * W];
@@ -69,7 +78,7 @@ struct Scores {
         lo[i] = (float)bigger(0, smaller(n, r->lo - key));
         hi[i] = v + i < rows.count ? (float)bigger(0, smaller(n, r->hi - key)) : 0.0f;
         position[i] = (float)(r->position - key);
-        slope[i] = r->slope * LOG2E;
+        slope[i] = r->slope;
       }
       vec top = broadcast(-INFINITE);
       for (int j = 0; j < n; j++) {
@@ -95,7 +104,7 @@ struct Scores {
     lanes move = less(broadcast(0.0f), broadcast(0.0f));
     for (int v = 0; v < width; v += W) {
       const lanes first = both(equal(load(l + v), broadcast(0.0f)), less(broadcast(-INFINITE), load(peak + v)));
-      move = either(move, either(first, less(add(load(m + v), broadcast(HEADROOM)), load(peak + v))));
+      move = either(move, either(first, less(add(load(m + v), broadcast(HEADROOM / units.log2)), load(peak + v))));
     }
     return any(move);
   }
@@ -106,7 +115,7 @@ struct Scores {
       const vec reference = load(m + v);
       vec total = load(l + v);
       for (int j = 0; j < n; j++) {
-        const vec e = probability(load(s + j * width + v), reference);
+        const vec e = probability(load(s + j * width + v), reference, units);
         store(s + j * width + v, e);
         total = add(total, e);
       }
@@ -114,15 +123,14 @@ struct Scores {
     }
   }
 
-  // The weights of a block, from final scores and the final reference and factor; rows lie tk apart.
+  // The weights of a block, from its probabilities; rows lie tk apart.
   XATTN_NOINLINE void writeWeights(int64_t key, int n, const float *factor) {
     for (int g = 0; g < rows.count; g += W) {
       for (int j = 0; j < n; j += W) {
         const int some = (int)smaller(W, n - j);
         vec x[W];
         for (int i = 0; i < W; i++) {
-          x[i] = broadcast(0.0f);
-          if (i < some) x[i] = mul(probability(load(s + (j + i) * width + g), load(m + g)), load(factor + g));
+          x[i] = i < some ? weightOf(load(s + (j + i) * width + g), load(factor + g)) : broadcast(0.0f);
         }
         transpose(x);
         for (int i = 0; i < W && g + i < rows.count; i++) {
