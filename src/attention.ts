@@ -1,0 +1,136 @@
+import { checkFixed, type FloatArray } from "./arrays.js";
+import { currentBackend, whyNotFaster } from "./backend.js";
+import { allocateResult, type Call, checkCall, checkStillThere, fillIdle, isIdle } from "./call.js";
+import { wrongKind } from "./errors.js";
+import { type AttentionOptions, checkSignal } from "./options.js";
+import type { Backend, Execution } from "./problem.js";
+import { isPacked, type Tensor, type TensorLike } from "./tensor.js";
+
+type If<Flag extends boolean, T> = Flag extends true ? T : undefined;
+
+/** The array class of the output: the query's. */
+export type OutputData<Query extends TensorLike> = Query["data"] extends Float32Array
+  ? Float32Array
+  : Query["data"] extends Uint16Array
+    ? Uint16Array
+    : FloatArray;
+
+/** `lse` and `weights` are there when they were asked for. */
+export interface AttentionResult<
+  Data extends FloatArray = FloatArray,
+  Lse extends boolean = boolean,
+  Weights extends boolean = boolean,
+> {
+  /** The query's rank, layout and type, with dv columns. */
+  output: Tensor<Data>;
+  /** `[batch, heads, tq]`: natural logarithm of each query's sum of exponentials. */
+  lse: If<Lse, Tensor<Float32Array>>;
+  /** `[batch, heads, tq, tk]`. */
+  weights: If<Weights, Tensor<Float32Array>>;
+}
+
+/** How a call would run. */
+export interface Explanation extends Execution {
+  /** Its name in `backends`. */
+  backend: string;
+  /** Why it does not run faster, one sentence each. */
+  reasons: string[];
+}
+
+/**
+ * `softmax(query key^T * scale + mask) value` per batch entry and head (Vaswani et al., "Attention is all you need",
+ * 2017, equation 1), on threads of the library: the event loop stays free.
+ *
+ * Dims: query `[tq, d]`, `[heads, tq, d]` or `[batch, heads, tq, d]`, keys `[.., tk, d]`, values `[.., tk, dv]`, all of
+ * one rank; other layouts by the options `layout` and `heads`. Key heads may divide query heads, and a batch of 1 is
+ * shared by the others' batch. The three tensors may differ in type; the output has the query's. A tensor whose last
+ * dimension has a stride other than 1 is copied first, on the caller's thread.
+ *
+ * Do not write to the inputs, and do not transfer their buffers or that of `out`, before the promise has settled: native
+ * threads use them in place, and Node-API cannot hold them. A transfer rejects the promise at the end of the call, but
+ * where the memory is freed before that, the process may crash. A SharedArrayBuffer cannot be transferred.
+ *
+ * @returns a promise that rejects with TypeError for an argument of the wrong kind and RangeError for a wrong value,
+ * before any work; with the signal's reason after an abort, and then the content of `out` is undefined
+ * @example
+ * const query = { data: new Float32Array(8 * 10 * 64), dims: [8, 10, 64] };
+ * const memory = { data: new Float32Array(8 * 77 * 64), dims: [8, 77, 64] };
+ * const { output, lse } = await attention(query, memory, memory, { lse: true }); // dims [8, 10, 64] and [8, 10]
+ */
+export async function attention<Query extends TensorLike, Lse extends boolean = false, Weights extends boolean = false>(
+  query: Query,
+  key: TensorLike,
+  value: TensorLike,
+  options: AttentionOptions<Lse, Weights> = {},
+): Promise<AttentionResult<OutputData<Query>, Lse, Weights>> {
+  const call = checkCall(query, key, value, options);
+  const { signal, out } = options;
+  checkSignal(signal);
+  for (const { name, data } of call.inputs) checkFixed(`${name}.data`, data);
+  if (out !== undefined) checkFixed("out", out);
+  signal?.throwIfAborted();
+  const backend = currentBackend();
+  const result = allocateResult(call, out);
+  if (isIdle(call.problem)) fillIdle(call.problem);
+  else await runAsync(backend, call, signal);
+  return result as AttentionResult<OutputData<Query>, Lse, Weights>;
+}
+
+async function runAsync(backend: Backend, call: Call, signal: AbortSignal | undefined): Promise<void> {
+  try {
+    await backend.runAsync(call.problem, signal);
+  } catch (error) {
+    // An abort is what the caller wanted; else lost memory is the cause, whatever the backend made of it.
+    signal?.throwIfAborted();
+    checkStillThere(call);
+    throw error;
+  }
+  checkStillThere(call);
+}
+
+/**
+ * The same as attention(), with the same bits, before it returns: for small work and for worker threads. Refuses the
+ * option `signal`.
+ *
+ * @throws TypeError for an argument of the wrong kind and RangeError for a wrong value, before any work
+ * @example
+ * const { output } = attentionSync(query, key, value, { causal: "bottom-right" });
+ */
+export function attentionSync<Query extends TensorLike, Lse extends boolean = false, Weights extends boolean = false>(
+  query: Query,
+  key: TensorLike,
+  value: TensorLike,
+  options: AttentionOptions<Lse, Weights> = {},
+): AttentionResult<OutputData<Query>, Lse, Weights> {
+  const call = checkCall(query, key, value, options);
+  if (options.signal !== undefined) throw wrongKind("signal", "nothing (attentionSync cannot abort)", options.signal);
+  const backend = currentBackend();
+  const result = allocateResult(call, options.out);
+  if (isIdle(call.problem)) fillIdle(call.problem);
+  else backend.run(call.problem);
+  return result as AttentionResult<OutputData<Query>, Lse, Weights>;
+}
+
+/**
+ * How attention() would run these arguments, and why not faster. Computes nothing.
+ *
+ * @throws as attentionSync() does
+ * @example
+ * explain(query, key, value); // { backend: "avx2", kernel: "prefill", threads: 8, inline: false, reasons: [] }
+ */
+export function explain(
+  query: TensorLike,
+  key: TensorLike,
+  value: TensorLike,
+  options: AttentionOptions = {},
+): Explanation {
+  const { problem, shapes } = checkCall(query, key, value, options);
+  checkSignal(options.signal);
+  const backend = currentBackend();
+  const reasons = whyNotFaster(backend);
+  for (const view of [shapes.query, shapes.key, shapes.value]) {
+    if (!isPacked(view)) reasons.push(`"${view.name}" is copied first: the stride of its last dimension is not 1`);
+  }
+  const execution = isIdle(problem) ? { kernel: "none", threads: 1, inline: true } : backend.describe(problem);
+  return { backend: backend.name, ...execution, reasons };
+}

@@ -1,0 +1,11 @@
+export {
+  type AttentionResult,
+  attention,
+  attentionSync,
+  type Explanation,
+  explain,
+  type OutputData,
+} from "./attention.js";
+export { backends } from "./backend.js";
+export type { AttentionOptions } from "./options.js";
+export type { ElementType, Float16ArrayLike, FloatArray, Tensor, TensorLike } from "./tensor.js";

@@ -1,0 +1,65 @@
+import { setImmediate } from "node:timers/promises";
+import { KEYS } from "./block.js";
+import type { Backend, Problem } from "./problem.js";
+import { maxRows, Tile } from "./tile.js";
+
+/**
+ * The backend in plain TypeScript. It runs on the caller's thread; its asynchronous form gives way to the event loop
+ * every few milliseconds.
+ */
+export const js: Backend = {
+  name: "js",
+
+  run(problem) {
+    const work = blocks(problem);
+    while (!work.next().done) {}
+  },
+
+  async runAsync(problem, signal) {
+    signal?.throwIfAborted();
+    let since = performance.now();
+    for (const _ of blocks(problem)) {
+      if (performance.now() - since < SLICE_MS) continue;
+      await setImmediate();
+      signal?.throwIfAborted();
+      since = performance.now();
+    }
+  },
+
+  describe(problem) {
+    const { size } = plan(problem);
+    return { kernel: size === 1 ? "decode" : `tiled ${size}x${KEYS}`, threads: 1, inline: true };
+  },
+};
+
+// The event loop waits for 8 ms at most: this and one step, mostly of 0.2 ms, of 2 ms where d + dv is 32768.
+const SLICE_MS = 5;
+
+/** The whole work in small steps: a block of keys for one tile, or the weights of one query. */
+function* blocks(p: Problem): Generator<void> {
+  const { entries, rows, size } = plan(p);
+  const tile = new Tile(p, size);
+  for (let batch = 0; batch < p.batch; batch += entries) {
+    for (let kvHead = 0; kvHead < p.kvHeads; kvHead++) {
+      for (let first = 0; first < rows; first += size) {
+        const count = Math.min(size, rows - first);
+        tile.begin(batch, kvHead, first, count);
+        for (let start = tile.lo; start < tile.hi; start += tile.keys) {
+          tile.attend(start, Math.min(tile.keys, tile.hi - start));
+          yield;
+        }
+        for (let r = 0; r < count; r++) {
+          tile.finish(r);
+          if (p.weights) yield;
+        }
+      }
+    }
+  }
+}
+
+/** How many batch entries share keys and values, how many queries read one key head of theirs, how many make a tile. */
+function plan(p: Problem): { entries: number; rows: number; size: number } {
+  const entries = p.key.batch === 0 && p.value.batch === 0 ? p.batch : 1;
+  const rows = entries * (p.heads / p.kvHeads) * p.tq;
+  return { entries, rows, size: Math.min(maxRows(p), rows) };
+}

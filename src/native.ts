@@ -1,0 +1,218 @@
+// Loads the addon and hands problems to it.
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import { loadFailure, wrongValue } from "./errors.js";
+import type { Backend, Execution, Mask, Operand, Problem } from "./problem.js";
+import type { TypedArray } from "./tensor.js";
+
+/** What native/binding.cc exports. */
+interface Addon {
+  /** Kernels that this CPU can run, best first. Calls name one by its index. */
+  readonly kernels: readonly string[];
+  /** Order of the parameters in a block. */
+  readonly fields: readonly string[];
+  /** Size of the pool. */
+  readonly threads: number;
+  readonly attend: Entry<void>;
+  /** Once `cancel[0]` is not 0, leaves out what is left of the work and resolves all the same. */
+  readonly attendAsync: Entry<Promise<void>>;
+  readonly describe: Entry<Execution>;
+  /** Makes cancelled calls resolve that have not had their turn. */
+  readonly sweep: () => void;
+}
+
+type Entry<Result> = (
+  kernel: number,
+  block: Float64Array,
+  query: TypedArray,
+  key: TypedArray,
+  value: TypedArray,
+  output: TypedArray,
+  mask: TypedArray | undefined,
+  keyLengths: Int32Array | undefined,
+  offsets: Int32Array | undefined,
+  alibi: Float32Array | undefined,
+  sinks: Float32Array | undefined,
+  lse: Float32Array | undefined,
+  weights: Float32Array | undefined,
+  cancel: Int32Array | undefined,
+) => Result;
+
+// The order of fillBlock().
+const OPERAND_FIELDS = ["type", "batch", "head", "row"];
+const OPERANDS = ["query", "key", "value", "output", "mask"];
+const FIELDS = [
+  ..."batch heads kvHeads tq tk d dv scale softcap causal windowLeft windowRight".split(" "),
+  ...OPERANDS.flatMap((operand) => OPERAND_FIELDS.map((field) => `${operand}.${field}`)),
+  "mask.key",
+  "threads",
+];
+
+/** enum Type of native/kernel.h. */
+const TYPES = { float32: 0, float16: 1, bfloat16: 2, bool: 3 };
+const NO_MASK = { type: "bool", batch: 0, head: 0, row: 0, key: 0 } as const;
+
+// One for all calls: the addon has read it when it returns.
+const block = new Float64Array(FIELDS.length);
+
+// Written out: a loop over names takes 150 ns, this 10, and a whole small call 2000.
+function fillBlock(p: Problem): void {
+  const mask = p.mask ?? NO_MASK;
+  block[0] = p.batch;
+  block[1] = p.heads;
+  block[2] = p.kvHeads;
+  block[3] = p.tq;
+  block[4] = p.tk;
+  block[5] = p.d;
+  block[6] = p.dv;
+  block[7] = p.scale;
+  block[8] = p.softcap;
+  block[9] = p.causal ? 1 : 0;
+  block[10] = p.windowLeft;
+  block[11] = p.windowRight;
+  fillOperand(12, p.query);
+  fillOperand(16, p.key);
+  fillOperand(20, p.value);
+  fillOperand(24, p.output);
+  fillOperand(28, mask);
+  block[32] = mask.key;
+  block[33] = p.threads;
+}
+
+function fillOperand(
+  at: number,
+  { type, batch, head, row }: Pick<Operand | Mask, "type" | "batch" | "head" | "row">,
+): void {
+  block[at] = TYPES[type];
+  block[at + 1] = batch;
+  block[at + 2] = head;
+  block[at + 3] = row;
+}
+
+function enter<Result>(entry: Entry<Result>, kernel: number, p: Problem, cancel?: Int32Array): Result {
+  fillBlock(p);
+  const { query, key, value, output, mask, keyLengths, offsets, alibi, sinks, lse, weights } = p;
+  return entry(
+    kernel,
+    block,
+    query.data,
+    key.data,
+    value.data,
+    output.data,
+    mask?.data,
+    keyLengths,
+    offsets,
+    alibi,
+    sinks,
+    lse,
+    weights,
+    cancel,
+  );
+}
+
+/** One kernel of the addon. */
+class NativeBackend implements Backend {
+  readonly name: string;
+  readonly #addon: Addon;
+  readonly #kernel: number;
+
+  constructor(addon: Addon, kernel: number) {
+    this.name = addon.kernels[kernel];
+    this.#addon = addon;
+    this.#kernel = kernel;
+  }
+
+  run(problem: Problem): void {
+    enter(this.#addon.attend, this.#kernel, problem);
+  }
+
+  describe(problem: Problem): Execution {
+    return enter(this.#addon.describe, this.#kernel, problem);
+  }
+
+  async runAsync(problem: Problem, signal: AbortSignal | undefined): Promise<void> {
+    if (signal === undefined) return enter(this.#addon.attendAsync, this.#kernel, problem);
+    if (signal.aborted) throw signal.reason;
+    const watch = watchSignal(signal, this.#addon);
+    try {
+      await enter(this.#addon.attendAsync, this.#kernel, problem, watch.cancel);
+    } finally {
+      watch.end();
+    }
+    if (signal.aborted) throw signal.reason;
+  }
+}
+
+interface Watch {
+  readonly cancel: Int32Array;
+  calls: number;
+  /** To be called by each of the calls. */
+  end(): void;
+}
+
+const watches = new WeakMap<AbortSignal, Watch>();
+
+// All calls with one signal share a listener and a cell: with more than ten listeners Node warns of a leak.
+function watchSignal(signal: AbortSignal, addon: Addon): Watch {
+  const known = watches.get(signal);
+  if (known !== undefined) {
+    known.calls++;
+    return known;
+  }
+  const cancel = new Int32Array(1);
+  const onAbort = () => {
+    cancel[0] = 1;
+    addon.sweep();
+  };
+  const watch: Watch = {
+    cancel,
+    calls: 1,
+    end() {
+      if (--watch.calls > 0) return;
+      signal.removeEventListener("abort", onAbort);
+      watches.delete(signal);
+    },
+  };
+  signal.addEventListener("abort", onAbort);
+  watches.set(signal, watch);
+  return watch;
+}
+
+let loaded: Addon | Error | undefined;
+
+/** Why there is no addon; undefined where there is one. */
+export function loadError(): Error | undefined {
+  loaded ??= load();
+  return loaded instanceof Error ? loaded : undefined;
+}
+
+/** Backends of the addon, best first; none where it cannot be loaded. */
+export function nativeBackends(): Backend[] {
+  loaded ??= load();
+  if (loaded instanceof Error) return [];
+  const addon = loaded;
+  return addon.kernels.map((_, kernel) => new NativeBackend(addon, kernel));
+}
+
+function load(): Addon | Error {
+  const root = fileURLToPath(new URL("..", import.meta.url));
+  try {
+    const addon = createRequire(import.meta.url)("node-gyp-build")(root) as Addon;
+    if (String(addon.fields) !== String(FIELDS)) throw new Error("it was built from other sources");
+    checkThreads(addon);
+    return addon;
+  } catch (cause) {
+    return loadFailure(root, cause);
+  }
+}
+
+function checkThreads({ threads }: Addon): void {
+  const wanted = process.env.XATTN_NUM_THREADS;
+  if (!wanted || Number(wanted) === threads) return;
+  const { message } = wrongValue(
+    "XATTN_NUM_THREADS",
+    "an integer from 1 to 1024, set before the process starts",
+    wanted,
+  );
+  process.emitWarning(`${message}; it is ignored, and calls use at most ${threads} threads`);
+}

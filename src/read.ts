@@ -1,0 +1,41 @@
+import { KEYS, WIDTH } from "./block.js";
+import { float16Table } from "./half.js";
+import type { Operand } from "./problem.js";
+
+/** Rows of floats, `stride` elements apart. */
+export interface Rows {
+  data: Float32Array;
+  start: number;
+  stride: number;
+}
+
+// Rows of 16-bit elements are widened to here; they hold until the next ones are read.
+const floats = new Float32Array(KEYS * WIDTH);
+const words = new Int32Array(floats.buffer);
+
+/** Part of an operand as float32: `count` rows of `width` columns from an element on; KEYS * WIDTH elements at most. */
+export function readRows(
+  { data, type, row }: Pick<Operand, "data" | "type" | "row">,
+  start: number,
+  count: number,
+  width: number,
+): Rows {
+  if (type === "float32") return { data: data as Float32Array, start, stride: row };
+  const view = (data as Uint16Array).subarray(start, start + (count - 1) * row + width);
+  const [runs, length] = row === width ? [1, count * width] : [count, width];
+  for (let r = 0; r < runs; r++) {
+    if (type === "bfloat16") widenBfloat16(r * width, view, r * row, length);
+    else widenFloat16(r * width, view, r * row, length, float16Table());
+  }
+  return { data: floats, start: 0, stride: width };
+}
+
+function widenBfloat16(to: number, from: Uint16Array, start: number, length: number): void {
+  const end = (start + length) | 0;
+  for (let i = start | 0, w = to | 0; i < end; i = (i + 1) | 0, w = (w + 1) | 0) words[w] = from[i] << 16;
+}
+
+function widenFloat16(to: number, from: Uint16Array, start: number, length: number, table: Int32Array): void {
+  const end = (start + length) | 0;
+  for (let i = start | 0, w = to | 0; i < end; i = (i + 1) | 0, w = (w + 1) | 0) words[w] = table[from[i]];
+}

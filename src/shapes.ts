@@ -1,0 +1,254 @@
+import { wrongValue } from "./errors.js";
+import type { Mask, Operand } from "./problem.js";
+import { contiguous, type ElementType, type TypedArray, type View } from "./tensor.js";
+
+/** What each dimension of each tensor is. Lower ranks leave out batch, then heads. */
+export const SHAPES = {
+  query: ["batch", "heads", "tq", "d"],
+  key: ["batch", "kvHeads", "tk", "d"],
+  value: ["batch", "kvHeads", "tk", "dv"],
+  output: ["batch", "heads", "tq", "dv"],
+  mask: ["batch", "heads", "tq", "tk"],
+  lse: ["batch", "heads", "tq"],
+  weights: ["batch", "heads", "tq", "tk"],
+} as const;
+
+type Name = keyof typeof SHAPES;
+type Input = "query" | "key" | "value";
+type Size = (typeof SHAPES)[Name][number];
+
+/** The sizes of one call, by their names in SHAPES. */
+export type Sizes = Record<Size, number>;
+
+// While a call is checked, its sizes stand in an array by their place in this list: faster than by name.
+const SIZES: readonly Size[] = ["batch", "heads", "kvHeads", "tq", "tk", "d", "dv"];
+const UNKNOWN = -1;
+const INPUTS = { query: places("query"), key: places("key"), value: places("value") };
+
+function places(name: Input): number[] {
+  return SHAPES[name].map((size) => SIZES.indexOf(size));
+}
+
+// The axes of SHAPES by letter: t is tq or tk, d is d or dv.
+const AXES = "bhtd";
+const [BATCH, HEADS, ROWS, COLUMNS] = [0, 1, 2, 3];
+
+// The orders in which dims may hold the axes. "heads" is the option of that name: its tensors are those of "bthd" with
+// the last two dimensions folded into one.
+const ORDERS = {
+  bhtd: ["td", "htd", "bhtd"],
+  bthd: ["td", "thd", "bthd"],
+  heads: ["thd", "bthd"],
+} as const;
+
+export type LayoutName = keyof typeof ORDERS;
+
+/** How dims of one rank are read. */
+export interface Layout {
+  name: LayoutName;
+  /** Of dims as users see them. */
+  rank: number;
+  folded: boolean;
+  /** Where batch, heads, rows and columns stand in unfolded dims; -1: left out, so 1. */
+  axes: readonly number[];
+}
+
+const LAYOUTS = { bhtd: byRank("bhtd"), bthd: byRank("bthd"), heads: byRank("heads") };
+
+function byRank(name: LayoutName): (Layout | undefined)[] {
+  const folded = name === "heads";
+  const layouts: (Layout | undefined)[] = [];
+  for (const order of ORDERS[name]) {
+    const rank = folded ? order.length - 1 : order.length;
+    layouts[rank] = { name, rank, folded, axes: Array.from(AXES, (axis) => order.indexOf(axis)) };
+  }
+  return layouts;
+}
+
+/** Three tensors that belong together. Their dims are unfolded: heads have a dimension of their own. */
+export interface Shapes {
+  layout: Layout;
+  sizes: Sizes;
+  query: View;
+  key: View;
+  value: View;
+}
+
+/**
+ * Checks three tensors against each other. The query decides on the rank.
+ * @param heads the option of that name
+ */
+export function matchShapes(name: LayoutName, heads: number | undefined, q: View, k: View, v: View): Shapes {
+  const layout = LAYOUTS[name][q.dims.length];
+  if (layout === undefined) throw wrongRank(q, name);
+  const known = [1, heads ?? UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN];
+  const query = match(q, layout, known);
+  if (query.dims[query.dims.length - 1] === 0) throw wrongValue(place(q, layout, COLUMNS), "at least 1 (d)", 0);
+  const key = match(k, layout, known);
+  checkGroups(k, layout, known);
+  const value = match(v, layout, known);
+  const [batch, queryHeads, kvHeads, tq, tk, d, dv] = known;
+  return { layout, sizes: { batch, heads: queryHeads, kvHeads, tq, tk, d, dv }, query, key, value };
+}
+
+// Checks a tensor against the sizes that are known, and notes those that it brings.
+function match(view: View, layout: Layout, known: number[]): View {
+  if (view.dims.length !== layout.rank) throw wrongRank(view, layout.name, layout.rank);
+  const unfolded = layout.folded ? unfold(view, known) : view;
+  const sizes = INPUTS[view.name as Input];
+  for (let axis = BATCH; axis <= COLUMNS; axis++) {
+    const at = layout.axes[axis];
+    const size = at < 0 ? 1 : unfolded.dims[at];
+    const expected = known[sizes[axis]];
+    if (size === expected) continue;
+    if (expected === UNKNOWN || (axis === BATCH && expected === 1)) known[sizes[axis]] = size;
+    else if (axis !== BATCH || size !== 1) throw wrongSize(view, layout, axis, expected, size);
+  }
+  if (unfolded.dims[layout.axes[ROWS]] > MAX_ROWS) throw tooManyRows(view, layout);
+  return unfolded;
+}
+
+// [.., heads * columns] as [.., heads, columns]. One of the two is known: heads, or d for the key.
+function unfold(view: View, known: number[]): View {
+  const last = view.dims.length - 1;
+  const folded = view.dims[last];
+  const sizes = INPUTS[view.name as Input];
+  const unit = known[sizes[HEADS]] === UNKNOWN ? COLUMNS : HEADS;
+  const divisor = known[sizes[unit]];
+  if (folded % divisor !== 0) {
+    throw wrongValue(
+      `${view.name}.${view.field}[${last}]`,
+      `a multiple of ${divisor} ${source(SIZES[sizes[unit]])}`,
+      folded,
+    );
+  }
+  const heads = unit === HEADS ? divisor : folded / divisor;
+  const columns = unit === HEADS ? folded / divisor : divisor;
+  const dims = view.dims.slice();
+  const strides = view.strides.slice();
+  dims[last] = heads;
+  dims.push(columns);
+  strides.push(strides[last]);
+  strides[last] *= columns;
+  return {
+    name: view.name,
+    field: view.field,
+    data: view.data,
+    className: view.className,
+    type: view.type,
+    dims,
+    strides,
+  };
+}
+
+// Lengths of keys and causal offsets are int32.
+const MAX_ROWS = 2 ** 31 - 1;
+
+function checkGroups(view: View, layout: Layout, [, heads, kvHeads, , , d]: number[]): void {
+  if (kvHeads === 0 ? heads === 0 : heads % kvHeads === 0) return;
+  const unit = layout.folded ? `${d} ${source("d")} times ` : "";
+  const expected = `${unit}a divisor of ${heads} ${source("heads")}`;
+  throw wrongValue(place(view, layout, HEADS), expected, layout.folded ? kvHeads * d : kvHeads);
+}
+
+/** An input as backends see it. Strides of single entries are 0, so that any number of batch entries share them. */
+export function inputOperand({ data, type, dims, strides }: View, { axes }: Layout): Operand {
+  return operand(data, type as ElementType, axes, dims, strides);
+}
+
+/** The output as backends see it, over an array of its length. */
+export function outputOperand(data: TypedArray, type: ElementType, { axes }: Layout, dims: number[]): Operand {
+  return operand(data, type, axes, dims, contiguous(dims));
+}
+
+function operand(data: TypedArray, type: ElementType, axes: readonly number[], dims: number[], strides: number[]) {
+  const batch = stride(axes[BATCH], dims, strides);
+  const head = stride(axes[HEADS], dims, strides);
+  const row = stride(axes[ROWS], dims, strides);
+  return { data, type, batch, head, row };
+}
+
+function stride(at: number, dims: number[], strides: number[]): number {
+  return at < 0 || dims[at] === 1 ? 0 : strides[at];
+}
+
+/** Dims of the output, unfolded. */
+export function outputDims({ axes }: Layout, sizes: Sizes): number[] {
+  const dims: number[] = [];
+  for (let axis = BATCH; axis <= COLUMNS; axis++) {
+    if (axes[axis] >= 0) dims[axes[axis]] = sizes[SHAPES.output[axis]];
+  }
+  return dims;
+}
+
+/** Dims as users see them. */
+export function fold(dims: number[], { folded }: Layout): number[] {
+  if (!folded) return dims;
+  const outer = dims.slice(0, -1);
+  outer[outer.length - 1] *= dims[dims.length - 1];
+  return outer;
+}
+
+/** Dims of lse and weights: of the query's rank in the default layout, else whole. */
+export function mapDims(name: "lse" | "weights", layout: Layout, sizes: Sizes): number[] {
+  const left = layout.name === "bhtd" ? SHAPES.query.length - layout.rank : 0;
+  return SHAPES[name].slice(left).map((size) => sizes[size]);
+}
+
+/** A mask that broadcasts from the right to SHAPES.mask, in every layout. */
+export function maskOperand(view: View, sizes: Sizes): Mask {
+  const left = SHAPES.mask.length - view.dims.length;
+  if (left < 0) throw wrongValue(`mask.${view.field}`, `at most ${SHAPES.mask.length} dimensions`, view.dims);
+  const strides = [0, 0, 0, 0];
+  for (let i = 0; i < view.dims.length; i++) {
+    const size = view.dims[i];
+    const name = SHAPES.mask[left + i] as Size;
+    if (size === 1) continue;
+    if (size !== sizes[name]) {
+      throw wrongValue(`mask.${view.field}[${i}]`, `1 or ${sizes[name]} ${source(name)}`, size);
+    }
+    strides[left + i] = view.strides[i];
+  }
+  const [batch, head, row, key] = strides as [number, number, number, number];
+  return { data: view.data, type: view.type, batch, head, row, key };
+}
+
+function wrongSize(view: View, layout: Layout, axis: number, expected: number, size: number): RangeError {
+  const shared = axis === BATCH ? "1 or " : "";
+  const name = SHAPES[view.name][axis];
+  return wrongValue(place(view, layout, axis), `${shared}${expected} ${source(name)}`, size);
+}
+
+function tooManyRows(view: View, layout: Layout): RangeError {
+  return wrongValue(place(view, layout, ROWS), `at most ${MAX_ROWS}`, view.dims[layout.axes[ROWS]]);
+}
+
+// Who says so: `(d of "query")`. The batch is everybody's.
+function source(size: Size): string {
+  if (size === "batch") return "(batch)";
+  const owner = (["query", "key", "value"] as const).find((name) => (SHAPES[name] as readonly Size[]).includes(size));
+  return `(${size} of "${owner}")`;
+}
+
+// `key.dims[3]`, as the user counts them.
+function place(view: View, layout: Layout, axis: number): string {
+  return `${view.name}.${view.field}[${Math.min(layout.axes[axis], layout.rank - 1)}]`;
+}
+
+function wrongRank(view: View, name: LayoutName, rank?: number): RangeError {
+  const shapes: string[] = [];
+  for (const layout of LAYOUTS[name]) {
+    if (layout !== undefined && (rank === undefined || layout.rank === rank)) shapes.push(shapeText(view.name, layout));
+  }
+  const why = rank === undefined ? "" : ' (rank of "query")';
+  return wrongValue(`${view.name}.${view.field}`, shapes.join(" or ") + why, view.dims);
+}
+
+function shapeText(name: Name, { axes, folded }: Layout): string {
+  const sizes: string[] = [];
+  axes.forEach((at, axis) => {
+    if (at >= 0) sizes[at] = SHAPES[name][axis];
+  });
+  if (folded) sizes.push(sizes.splice(-2).join(" * "));
+  return `[${sizes.join(", ")}]`;
+}
