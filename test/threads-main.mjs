@@ -1,0 +1,82 @@
+// What workers and child processes of threads.test.ts do: the task that they are told.
+import { createHash } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
+import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
+
+const library = () => import("../lib/index.js");
+
+function input(dims) {
+  const length = dims.reduce((a, b) => a * b);
+  return { data: Float32Array.from({ length }, (_, i) => Math.sin(i * i * 0.37)), dims };
+}
+
+// Some milliseconds of work.
+const QUERY = input([4, 300, 32]);
+const MEMORY = input([4, 700, 32]);
+
+const digest = ({ output }) => createHash("sha256").update(output.data).digest("hex");
+
+function newWorker(task) {
+  return new Worker(new URL(import.meta.url), { workerData: task });
+}
+
+function exitOf(worker) {
+  return new Promise((resolve, reject) => worker.once("exit", resolve).once("error", reject));
+}
+
+const tasks = {
+  /** Both forms, several at once: reports the different results, of which there should be one. */
+  async attend() {
+    const { attention, attentionSync } = await library();
+    const digests = new Set();
+    for (let round = 0; round < 5; round++) {
+      const pending = Array.from({ length: 8 }, () => attention(QUERY, MEMORY, MEMORY));
+      digests.add(digest(attentionSync(QUERY, MEMORY, MEMORY)));
+      for (const result of await Promise.all(pending)) digests.add(digest(result));
+    }
+    parentPort.postMessage([...digests]);
+  },
+
+  /** Has calls in flight until it is stopped. */
+  async endless() {
+    const { attention } = await library();
+    const calls = Array.from({ length: 20 }, () => attention(QUERY, MEMORY, MEMORY));
+    parentPort.postMessage("in flight");
+    for (;;) {
+      await calls.shift();
+      calls.push(attention(QUERY, MEMORY, MEMORY));
+    }
+  },
+
+  async exit() {
+    const { attention } = await library();
+    for (let i = 0; i < 50; i++) attention(QUERY, MEMORY, MEMORY);
+    await delay(5);
+    process.exit(7);
+  },
+
+  async exitInWorker() {
+    console.log(await exitOf(newWorker("exit")));
+  },
+
+  /** Nobody waits for the promise, and yet the process stays until it has settled. */
+  async finish() {
+    const { attention } = await library();
+    attention(QUERY, MEMORY, MEMORY).then(() => console.log("settled"));
+  },
+
+  /** Only workers load the addon, and each leaves before the next. */
+  async lastWorker() {
+    for (let i = 0; i < 3; i++) {
+      console.log(await exitOf(newWorker("attend")));
+      await delay(20);
+    }
+  },
+
+  async threads() {
+    const { explain } = await library();
+    console.log(explain(QUERY, MEMORY, MEMORY).threads);
+  },
+};
+
+await tasks[isMainThread ? process.argv[2] : workerData]();

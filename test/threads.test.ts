@@ -1,0 +1,176 @@
+import { spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { Worker } from "node:worker_threads";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { attention, attentionSync, backends, explain } from "../src/index.js";
+import { bytesOf, expectSameBits } from "./compare.js";
+import { filled } from "./filled.js";
+
+const native = backends.length > 1;
+if (!native) console.warn("Skipped: what concerns native threads, because the addon is not built.");
+
+const MAIN = new URL("threads-main.mjs", import.meta.url);
+
+function inputs(heads: number, tq: number, tk: number, d: number) {
+  return [filled([heads, tq, d], 1), filled([heads, tk, d], 2), filled([heads, tk, d], 3)] as const;
+}
+
+/** A millisecond or so of one core, some tens, and some hundreds. */
+const SHORT = inputs(4, 300, 200, 32);
+const MIDDLE = inputs(4, 512, 2048, 64);
+const LONG = inputs(1, 8192, 8192, 64);
+
+/** Heads, tq, tk, d: many tiles of queries; few with many keys; one query; sizes that no tile divides. */
+const SHAPES = [
+  [4, 300, 200, 32],
+  [2, 64, 9000, 64],
+  [2, 1, 20000, 64],
+  [3, 77, 1999, 40],
+] as const;
+
+function newWorker(task: string): Worker {
+  const worker = new Worker(MAIN, { workerData: task });
+  onTestFinished(async () => void (await worker.terminate()));
+  return worker;
+}
+
+/** What a process of its own prints, and how it ends. */
+function runProcess(task: string, env: NodeJS.ProcessEnv = {}) {
+  const child = spawnSync(process.execPath, [fileURLToPath(MAIN), task], {
+    env: { ...process.env, ...env },
+    encoding: "utf8",
+    timeout: 30_000,
+  });
+  return { code: child.status, signal: child.signal, output: child.stdout.trim(), errors: child.stderr.trim() };
+}
+
+describe.runIf(native)("calls", () => {
+  test.each(SHAPES)("give the same bits at 1, 2 and 7 threads: %i heads, tq %i, tk %i, d %i", async (...shape) => {
+    const call = inputs(...shape);
+    const options = { lse: true, weights: true } as const;
+    const alone = attentionSync(...call, { ...options, threads: 1 });
+    for (const threads of [2, 7]) {
+      expect(explain(...call, { threads }).threads).toBe(threads);
+      for (const form of [attentionSync, attention]) {
+        const { output, lse, weights } = await form(...call, { ...options, threads });
+        expectSameBits(output, alone.output);
+        expectSameBits(lse, alone.lse);
+        expectSameBits(weights, alone.weights);
+      }
+    }
+  });
+
+  test("leave the event loop free", async () => {
+    const start = performance.now();
+    let last = start;
+    let longestTurn = 0;
+    const timer = setInterval(() => {
+      longestTurn = Math.max(longestTurn, performance.now() - last);
+      last = performance.now();
+    }, 1);
+    await attention(...LONG);
+    clearInterval(timer);
+    expect(longestTurn).toBeLessThan((performance.now() - start) / 2);
+    expect(last).toBeGreaterThan(start);
+  });
+
+  test("are a thousand at once, and need no more memory than their results", async () => {
+    const call = inputs(...SHAPES[2]);
+    const expected = bytesOf(attentionSync(...call).output.data);
+    const before = process.memoryUsage().rss;
+    const results = await Promise.all(Array.from({ length: 1000 }, () => attention(...call)));
+    expect(process.memoryUsage().rss - before).toBeLessThan(32e6);
+    for (const { output } of results) expect(bytesOf(output.data).equals(expected)).toBe(true);
+  });
+
+  test("that are short do not wait for the end of long ones", async () => {
+    const ended: string[] = [];
+    const calls = [1, 2, 3].map(() => attention(...LONG).then(() => ended.push("long")));
+    await delay(10);
+    calls.push(attention(...SHORT).then(() => ended.push("short")));
+    await Promise.all(calls);
+    expect(ended).toEqual(["short", "long", "long", "long"]);
+  });
+
+  test("that wait for their turn are aborted at once, without one listener for each", async () => {
+    const long = attention(...LONG);
+    const controller = new AbortController();
+    const { signal } = controller;
+    const warnings: Error[] = [];
+    const warn = (warning: Error) => warnings.push(warning);
+    process.on("warning", warn);
+    const waiting = Array.from({ length: 100 }, () => attention(...SHORT, { signal }).catch((reason) => reason));
+    controller.abort("storm");
+    const first = await Promise.race([long, Promise.all(waiting)]);
+    expect(first).toEqual(Array(100).fill("storm"));
+    await long;
+    process.off("warning", warn);
+    expect(warnings).toEqual([]);
+  });
+});
+
+describe.runIf(native)("a buffer that is transferred during a call", () => {
+  test.each(["query.data", "key.data", "value.data", "out"])("rejects it and is named: %s", async (name) => {
+    const [query, key, value] = structuredClone(MIDDLE);
+    const out = new Float32Array(query.data.length);
+    const pending = attention(query, key, value, { out }).catch((error) => error);
+    const arrays: Record<string, Float32Array> = {
+      "query.data": query.data,
+      "key.data": key.data,
+      "value.data": value.data,
+      out,
+    };
+    const lost = arrays[name].buffer as ArrayBuffer;
+    const kept = structuredClone(lost, { transfer: [lost] }); // where the memory lives on
+    const error = await pending;
+    expect(error).toBeInstanceOf(Error);
+    expect(error.message).toContain(`"${name}"`);
+    expect(kept.byteLength).toBeGreaterThan(0);
+  });
+});
+
+describe.runIf(native)("workers", () => {
+  test("call at once, eight of them, and all get the same bits", async () => {
+    const workers = Array.from({ length: 8 }, () => newWorker("attend"));
+    const answers = await Promise.all(workers.map((worker) => once(worker, "message")));
+    const digests = new Set(answers.flat(2));
+    expect(digests.size).toBe(1);
+  });
+
+  test("are terminated with calls in flight, and nobody else notices", async () => {
+    const expected = attentionSync(...SHORT).output;
+    for (let round = 0; round < 5; round++) {
+      const workers = [newWorker("endless"), newWorker("endless")];
+      await Promise.all(workers.map((worker) => once(worker, "message")));
+      const pending = Array.from({ length: 10 }, () => attention(...SHORT));
+      await Promise.all(workers.map((worker) => worker.terminate()));
+      for (const { output } of await Promise.all(pending)) expectSameBits(output, expected);
+    }
+  });
+
+  test("may all leave, though the pool's threads stay", () => {
+    expect(runProcess("lastWorker")).toEqual({ code: 0, signal: null, output: "0\n0\n0", errors: "" });
+  });
+});
+
+describe.runIf(native)("a process", () => {
+  test("stays until its calls have settled", () => {
+    expect(runProcess("finish")).toEqual({ code: 0, signal: null, output: "settled", errors: "" });
+  });
+
+  test("exits when it wants to, with calls in flight", () => {
+    for (let i = 0; i < 3; i++) expect(runProcess("exit")).toEqual({ code: 7, signal: null, output: "", errors: "" });
+  });
+
+  test("goes on when a worker has called process.exit() with calls in flight", () => {
+    expect(runProcess("exitInWorker")).toEqual({ code: 0, signal: null, output: "7", errors: "" });
+  });
+
+  test("has as many threads as XATTN_NUM_THREADS says, and is warned of a number that cannot be", () => {
+    expect(runProcess("threads", { XATTN_NUM_THREADS: "3" })).toMatchObject({ output: "3", errors: "" });
+    const { errors } = runProcess("threads", { XATTN_NUM_THREADS: "many" });
+    expect(errors).toContain('"XATTN_NUM_THREADS" expected an integer from 1 to 1024');
+  });
+});

@@ -1,0 +1,223 @@
+import { asKey, asOptions, asQuery, asValue, key, query, type Row, tensor, transferred, value } from "./wrong-calls.js";
+
+const FLOATS = "a Float32Array, Float16Array or Uint16Array (convert others with Float32Array.from(data))";
+export const tensors: Row[] = [
+  ["a missing query", TypeError, '"query" expected a tensor { data, dims }, got undefined', asQuery(undefined)],
+  ["null for a key", TypeError, '"key" expected a tensor { data, dims }, got null', asKey(null)],
+  ["a bare array", TypeError, '"query" expected a tensor { data, dims }, got a Float32Array', asQuery(query.data)],
+  [
+    "data as numbers",
+    TypeError,
+    `"value.data" expected ${FLOATS}, got [1, 2]`,
+    asValue({ data: [1, 2], dims: [1, 2] }),
+  ],
+  [
+    "data as a function",
+    TypeError,
+    `"query.data" expected ${FLOATS}, got a function`,
+    asQuery({ data: () => query.data, dims: query.dims }),
+  ],
+  [
+    "64-bit floats",
+    TypeError,
+    `"key.data" expected ${FLOATS}, got a Float64Array`,
+    asKey({ data: new Float64Array(160), dims: key.dims }),
+  ],
+  [
+    "a forged array",
+    TypeError,
+    `"query.data" expected ${FLOATS}, got an object`,
+    asQuery({ data: { [Symbol.toStringTag]: "Float32Array", length: 192 }, dims: query.dims }),
+  ],
+  [
+    "16-bit data without a type",
+    TypeError,
+    '"query.type" expected "float16" or "bfloat16" (its data is a Uint16Array), got undefined',
+    asQuery({ data: new Uint16Array(192), dims: query.dims }),
+  ],
+  [
+    "a type that contradicts the data",
+    TypeError,
+    '"query.type" expected "float32" (its data is a Float32Array), got "float16"',
+    asQuery({ ...query, type: "float16" }),
+  ],
+  [
+    "a dtype that contradicts the data",
+    TypeError,
+    '"key.dtype" expected "float16" or "bfloat16" (its data is a Uint16Array), got "uint16"',
+    asKey({ data: new Uint16Array(160), dims: key.dims, dtype: "uint16" }),
+  ],
+  ["missing dims", TypeError, '"key.dims" expected an array of integers, got undefined', asKey({ data: key.data })],
+  [
+    "dims that are a number",
+    TypeError,
+    '"key.dims" expected an array of integers, got 160',
+    asKey({ ...key, dims: 160 }),
+  ],
+  [
+    "a negative dimension",
+    RangeError,
+    '"query.dims[1]" expected a nonnegative integer, got -4',
+    asQuery({ ...query, dims: [2, -4, 3, 8] }),
+  ],
+  [
+    "a fraction for a dimension, under its name",
+    RangeError,
+    '"query.shape[0]" expected a nonnegative integer, got 1.5',
+    asQuery({ data: query.data, shape: [1.5, 4, 3, 8] }),
+  ],
+  [
+    "a dimension that is a string",
+    TypeError,
+    '"query.dims[3]" expected a nonnegative integer, got "8"',
+    asQuery({ ...query, dims: [2, 4, 3, "8"] }),
+  ],
+  [
+    "data that is too short",
+    RangeError,
+    '"query.data.length" expected 192 (dims [2, 4, 3, 8]), got 191',
+    asQuery({ ...query, data: new Float32Array(191) }),
+  ],
+  [
+    "data that is too long",
+    RangeError,
+    '"query.data.length" expected 192 (dims [2, 4, 3, 8]), got 193',
+    asQuery({ ...query, data: new Float32Array(193) }),
+  ],
+  [
+    "dims whose product no data can have",
+    RangeError,
+    '"query.data.length" expected 2.833419889721787e+22 (dims [1125899906842624, 1048576, 3, 8]), got 192',
+    asQuery({ ...query, dims: [2 ** 50, 2 ** 20, 3, 8] }),
+  ],
+  [
+    "strides that leave the data",
+    RangeError,
+    '"query.data.length" expected at least 193 (dims [2, 4, 3, 8] and strides [97, 24, 8, 1]), got 192',
+    asQuery({ ...query, strides: [97, 24, 8, 1] }),
+  ],
+  [
+    "a negative stride",
+    RangeError,
+    '"value.strides[2]" expected a nonnegative integer, got -6',
+    asValue({ ...value, strides: [60, 30, -6, 1] }),
+  ],
+  [
+    "strides of another rank",
+    RangeError,
+    '"value.strides" expected 4 entries (one per dimension), got [6, 1]',
+    asValue({ ...value, strides: [6, 1] }),
+  ],
+  [
+    "a transferred buffer",
+    TypeError,
+    '"key.data" expected memory that has not been transferred, got a detached buffer',
+    asKey({ ...key, data: transferred(160) }),
+  ],
+];
+
+export const shapes: Row[] = [
+  [
+    "a query of rank 1",
+    RangeError,
+    '"query.dims" expected [tq, d] or [heads, tq, d] or [batch, heads, tq, d], got [8]',
+    asQuery(tensor([8])),
+  ],
+  [
+    "a query of rank 5",
+    RangeError,
+    '"query.dims" expected [tq, d] or [heads, tq, d] or [batch, heads, tq, d], got [1, 2, 4, 3, 8]',
+    asQuery(tensor([1, 2, 4, 3, 8])),
+  ],
+  [
+    "a key of another rank",
+    RangeError,
+    '"key.dims" expected [batch, kvHeads, tk, d] (rank of "query"), got [2, 5, 8]',
+    asKey(tensor([2, 5, 8])),
+  ],
+  [
+    "a value of another rank",
+    RangeError,
+    '"value.dims" expected [batch, kvHeads, tk, dv] (rank of "query"), got [5, 6]',
+    asValue(tensor([5, 6])),
+  ],
+  ["a d of 0", RangeError, '"query.dims[3]" expected at least 1 (d), got 0', asQuery(tensor([2, 4, 3, 0]))],
+  ["another d", RangeError, '"key.dims[3]" expected 8 (d of "query"), got 7', asKey(tensor([2, 2, 5, 7]))],
+  ["another tk", RangeError, '"value.dims[2]" expected 5 (tk of "key"), got 4', asValue(tensor([2, 2, 4, 6]))],
+  ["another batch", RangeError, '"key.dims[0]" expected 1 or 2 (batch), got 3', asKey(tensor([3, 2, 5, 8]))],
+  [
+    "key heads that do not divide",
+    RangeError,
+    '"key.dims[1]" expected a divisor of 4 (heads of "query"), got 3',
+    asKey(tensor([2, 3, 5, 8])),
+  ],
+  [
+    "value heads that are not the key's",
+    RangeError,
+    '"value.dims[1]" expected 2 (kvHeads of "key"), got 4',
+    asValue(tensor([2, 4, 5, 6])),
+  ],
+  [
+    "more queries than int32 offsets can count",
+    RangeError,
+    '"query.dims[2]" expected at most 2147483647, got 2147483648',
+    asQuery({ ...query, dims: [2, 4, 2 ** 31, 8], strides: [0, 0, 0, 1] }),
+  ],
+  [
+    "another tk in the layout bthd, at its place",
+    RangeError,
+    '"value.dims[1]" expected 5 (tk of "key"), got 4',
+    () => [tensor([2, 3, 4, 8]), tensor([2, 5, 2, 8]), tensor([2, 4, 2, 6]), { layout: "bthd" }],
+  ],
+  [
+    "rank 4 with heads",
+    RangeError,
+    '"query.dims" expected [tq, heads * d] or [batch, tq, heads * d], got [2, 4, 3, 8]',
+    asOptions({ heads: 4 }),
+  ],
+  [
+    "a query whose heads do not fit",
+    RangeError,
+    '"query.dims[2]" expected a multiple of 4 (heads of "query"), got 30',
+    () => [tensor([2, 3, 30]), tensor([2, 5, 16]), tensor([2, 5, 12]), { heads: 4 }],
+  ],
+  [
+    "a key of a broken number of heads",
+    RangeError,
+    '"key.dims[2]" expected a multiple of 8 (d of "query"), got 20',
+    () => [tensor([2, 3, 32]), tensor([2, 5, 20]), tensor([2, 5, 12]), { heads: 4 }],
+  ],
+  [
+    "key heads that do not divide, folded",
+    RangeError,
+    '"key.dims[2]" expected 8 (d of "query") times a divisor of 4 (heads of "query"), got 24',
+    () => [tensor([2, 3, 32]), tensor([2, 5, 24]), tensor([2, 5, 12]), { heads: 4 }],
+  ],
+  [
+    "a value whose key heads do not fit",
+    RangeError,
+    '"value.dims[2]" expected a multiple of 2 (kvHeads of "key"), got 13',
+    () => [tensor([2, 3, 32]), tensor([2, 5, 16]), tensor([2, 5, 13]), { heads: 4 }],
+  ],
+  [
+    "an output that no array can hold",
+    RangeError,
+    '"output" expected a size that can be allocated, got 1099511627776 elements',
+    () => [
+      { data: new Float32Array(1), dims: [2 ** 30, 1], strides: [0, 1] },
+      tensor([1, 1]),
+      { data: new Float32Array(1024), dims: [1, 1024] },
+    ],
+  ],
+  [
+    "weights that no array can hold",
+    RangeError,
+    '"weights" expected a size that can be allocated, got 1152921504606847000 elements',
+    () => [
+      { data: new Float32Array(1), dims: [2 ** 30, 1], strides: [0, 1] },
+      { data: new Float32Array(1), dims: [2 ** 30, 1], strides: [0, 1] },
+      { data: new Float32Array(0), dims: [2 ** 30, 0] },
+      { weights: true },
+    ],
+  ],
+];
