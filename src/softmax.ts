@@ -60,11 +60,16 @@ export function addAlibi(s: Float64Array, at: number, count: number, slope: numb
 
 /** s += bias, where -Infinity hides the key, whatever its score. Returns how many keys are seen. */
 export function addBias(s: Float64Array, at: number, count: number, bias: Float64Array): number {
-  let seen = 0;
-  for (let i = 0; i < count; i++) {
-    const hidden = bias[i] === -Infinity;
-    s[at + i] = hidden ? -Infinity : s[at + i] + bias[i];
-    if (!hidden) seen++;
+  const end = count | 0;
+  let hidden = 0;
+  for (let i = 0, k = at | 0; i < end; i = (i + 1) | 0, k = (k + 1) | 0) {
+    const b = bias[i];
+    if (b === -Infinity) {
+      s[k] = b;
+      hidden++;
+    } else if (b !== 0) {
+      s[k] += b;
+    }
   }
-  return seen;
+  return count - hidden;
 }
