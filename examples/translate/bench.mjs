@@ -25,15 +25,16 @@ export const LARGE_NAME = Object.values(LARGE).join(", ");
 // Outputs are means of values from -1 to 1: float32 has them to a few units of 1e-7 at worst.
 const TOLERANCE = 1e-6;
 
-const ROUNDS = 8;
+export const ROUNDS = 8;
 
 /**
  * @param {string[]} backends
  * @param {number[][]} sources ids of the phrases
+ * @param {(rounds: number) => void} progress told before the first round and after each how many are done
  * @returns {Promise<{ timings: Timing[], tokens: number, difference: number }>} tokens of all translations; the largest
  *   difference of the backends' results
  */
-export async function compare(backends, sources) {
+export async function compare(backends, sources, progress) {
   const workers = backends.map((backend) => {
     const env = { ...process.env, XATTN_BACKEND: backend };
     return new Worker(new URL(import.meta.url), { workerData: sources, env });
@@ -45,9 +46,11 @@ export async function compare(backends, sources) {
     const difference = largestDifference(results);
     /** @type {Timing[][]} by worker */
     const rounds = workers.map(() => []);
+    progress(0);
     // In turns, so that a busy moment of the machine does not fall on one of them alone.
-    for (let round = 0; round < ROUNDS; round++) {
+    for (let round = 1; round <= ROUNDS; round++) {
       for (const [i, worker] of workers.entries()) rounds[i].push(await ask(worker, "timing"));
+      progress(round);
     }
     const timings = rounds.map(fastestOf);
     return { timings, tokens: results[0].ids.flat().length, difference };

@@ -5,8 +5,8 @@
 
 /**
  * x weight^T + bias.
- * @param {Matrix} x [rows, n], n a multiple of 4
- * @param {Matrix} weight [m, n]
+ * @param {Matrix} x [rows, n]
+ * @param {Matrix} weight [m, n], m at least 4
  * @param {Matrix} [bias] [m]
  * @returns {Matrix} [rows, m]
  */
@@ -15,25 +15,36 @@ export function linear(x, weight, bias) {
   const m = weight.dims[0];
   const output = new Float32Array(rows * m);
   for (let row = 0; row < rows; row++) {
-    for (let column = 0; column < m; column++) {
-      const sum = dot(x.data, row * n, weight.data, column * n, n);
-      output[row * m + column] = sum + (bias === undefined ? 0 : bias.data[column]);
+    for (let column = 0; column < m; column += 4) {
+      // Where m is no multiple of 4, the last four overlap those before.
+      const first = Math.min(column, m - 4);
+      fourDots(x.data, row * n, weight.data, first * n, n, output, row * m + first);
     }
+    if (bias !== undefined) for (let i = 0; i < m; i++) output[row * m + i] += bias.data[i];
   }
   return { data: output, dims: [rows, m] };
 }
 
-// Four sums, because each addition of one would wait for the one before.
-/** @param {Float32Array} a @param {number} i @param {Float32Array} b @param {number} j @param {number} n */
-function dot(a, i, b, j, n) {
+/**
+ * Dot products of a row at x[from] and four rows of w, the first at w[start]: one read of x serves four sums.
+ * @param {Float32Array} x @param {number} from @param {Float32Array} w @param {number} start @param {number} n
+ * @param {Float32Array} output @param {number} at
+ */
+function fourDots(x, from, w, start, n, output, at) {
   let [s0, s1, s2, s3] = [0, 0, 0, 0];
-  for (let k = 0; k < n; k += 4) {
-    s0 += a[i + k] * b[j + k];
-    s1 += a[i + k + 1] * b[j + k + 1];
-    s2 += a[i + k + 2] * b[j + k + 2];
-    s3 += a[i + k + 3] * b[j + k + 3];
+  // `| 0` says that indices are int32: V8 then leaves out its checks for overflow, and the loop takes half the time.
+  for (let k = 0; k < n; k = (k + 1) | 0) {
+    const value = x[(from + k) | 0];
+    const i = (start + k) | 0;
+    s0 += value * w[i];
+    s1 += value * w[(i + n) | 0];
+    s2 += value * w[(i + 2 * n) | 0];
+    s3 += value * w[(i + 3 * n) | 0];
   }
-  return s0 + s1 + (s2 + s3);
+  output[at] = s0;
+  output[at + 1] = s1;
+  output[at + 2] = s2;
+  output[at + 3] = s3;
 }
 
 /** @param {Matrix} x @returns {Matrix} */

@@ -3,10 +3,11 @@
 //   node main.mjs [--to fr|de|es|ja] [PHRASE...]
 import { parseArgs } from "node:util";
 import { backends, explain } from "xattn";
-import { compare, LARGE_FLOPS, LARGE_NAME } from "./bench.mjs";
+import { compare, LARGE_FLOPS, LARGE_NAME, ROUNDS } from "./bench.mjs";
 import { LIST } from "./list.mjs";
 import { Translator } from "./model.mjs";
 import { fold, LANGUAGES, say } from "./phrases.mjs";
+import { recognise } from "./recognise.mjs";
 import { heatmap, left, table } from "./terminal.mjs";
 import { Vocabulary } from "./tokens.mjs";
 import { readModel } from "./weights.mjs";
@@ -14,49 +15,53 @@ import { readModel } from "./weights.mjs";
 const model = readModel();
 const translator = new Translator(model);
 const vocabulary = new Vocabulary(model.vocabulary, model.config);
-const listed = new Map(LIST.map((phrase) => [say("en-US", phrase), phrase]));
 
-const { phrases, languages } = readArguments();
-showBackend();
+const { asked, languages } = orExit(readArguments);
+const { backend, reasons } = orExit(explainBackend);
+console.log(`Attention runs on "${backend}"; usable here: ${backends.join(", ")}.`);
+for (const reason of reasons) console.log(reason);
 await showTranslations();
 await showHeatmap();
 await showBenchmark();
 
-function readArguments() {
+/** Runs what may find fault with the arguments or the environment. @template T @param {() => T} run */
+function orExit(run) {
   try {
-    const { values, positionals } = parseArgs({ options: { to: { type: "string" } }, allowPositionals: true });
-    if (values.to !== undefined && !LANGUAGES.includes(values.to)) {
-      throw new RangeError(`--to expected one of ${LANGUAGES.join(", ")}, got ${values.to}`);
-    }
-    return {
-      phrases: positionals.length > 0 ? positionals.map(fold) : [...listed.keys()],
-      languages: values.to === undefined ? LANGUAGES : [values.to],
-    };
+    return run();
   } catch (error) {
     console.error(`${/** @type {Error} */ (error).message}\nusage: main.mjs [--to ${LANGUAGES.join("|")}] [PHRASE...]`);
     process.exit(2);
   }
 }
 
-function showBackend() {
-  const { backend, reasons } = explanation();
-  console.log(`Attention runs on "${backend}"; usable here: ${backends.join(", ")}.`);
-  for (const reason of reasons) console.log(reason);
+function readArguments() {
+  const { values, positionals } = parseArgs({ options: { to: { type: "string" } }, allowPositionals: true });
+  if (values.to !== undefined && !LANGUAGES.includes(values.to)) {
+    throw new RangeError(`--to expected one of ${LANGUAGES.join(", ")}, got ${values.to}`);
+  }
+  const texts = positionals.map(fold);
+  if (texts.includes("")) throw new RangeError("PHRASE expected text, got none");
+  const given = texts.map((source) => ({ source, phrase: recognise(source) }));
+  const list = LIST.map((phrase) => ({ source: say("en-US", phrase), phrase }));
+  return {
+    asked: given.length > 0 ? given : list,
+    languages: values.to === undefined ? LANGUAGES : [values.to],
+  };
 }
 
-function explanation() {
+function explainBackend() {
   const one = { data: new Float32Array(1), dims: [1, 1] };
   return explain(one, one, one);
 }
 
-/** Each translation beside what ICU says, for the phrases of the list. */
+/** Each translation beside what ICU says, for the phrases that ICU can say. */
 async function showTranslations() {
   let [known, equal] = [0, 0];
-  for (const source of phrases) {
+  for (const { source, phrase } of asked) {
     console.log(`\n${source}`);
     const unknown = vocabulary.unknown(source);
     if (unknown.length > 0) console.log(`    unknown to the model: ${unknown.join(" ").replaceAll("▁", "")}`);
-    const phrase = listed.get(source);
+    if (phrase === undefined) console.log("    no value that ICU says so: nothing to compare with");
     for (const language of languages) {
       const { ids } = await translator.translate(vocabulary.encode(source, language));
       const target = vocabulary.decode(ids);
@@ -73,8 +78,7 @@ async function showTranslations() {
 
 /** Where the first translation looked: the mean over heads of the last layer's cross-attention. */
 async function showHeatmap() {
-  const [source, language] = [phrases[0], languages[0]];
-  const sourceIds = vocabulary.encode(source, language);
+  const sourceIds = vocabulary.encode(asked[0].source, languages[0]);
   const { ids, weights } = await translator.translate(sourceIds, true);
   const label = (/** @type {number} */ id) => vocabulary.tokens[id].replace("▁", "");
   const down = [...ids, model.config.eos].slice(0, weights.length).map(label);
@@ -96,10 +100,10 @@ function meanOverHeads({ data, dims: [, heads, , keys] }) {
 
 /** Native against js. Without the addon js alone. */
 async function showBenchmark() {
-  const { backend } = explanation();
   const names = [...new Set([backend === "js" ? backends[0] : backend, "js"])];
-  const sources = phrases.map((source) => vocabulary.encode(source, languages[0]));
-  const { timings, tokens, difference } = await compare(names, sources);
+  console.log(`\nBenchmark: ${names.join(" against ")}, the same input; the fastest of ${ROUNDS} rounds\n`);
+  const sources = asked.map(({ source }) => vocabulary.encode(source, languages[0]));
+  const { timings, tokens, difference } = await compare(names, sources, showProgress);
   const rows = [
     row("translation, ms per phrase", timings, ({ translation }) => translation / sources.length),
     row("translation, ms per token", timings, ({ translation }) => translation / tokens),
@@ -109,13 +113,18 @@ async function showBenchmark() {
   ];
   const header = ["", ...names, ...(names.length > 1 ? ["ratio"] : [])];
   const threads = timings.map((timing) => `${timing.backend} on ${timing.threads}`).join(", ");
-  console.log(`\nBenchmark: ${names.join(" against ")}, the same input; the fastest of several runs\n`);
   for (const line of table([header, ...rows])) console.log(`  ${line}`);
   console.log(`\nThe call's sizes are batch, heads, tq, tk, d, dv. Threads: ${threads}.`);
   console.log("What a translation takes besides attention is plain JavaScript in every column.");
   if (names.length > 1)
     console.log(`Compared first: equal translations; outputs differ by at most ${difference.toExponential(1)}.`);
   else console.log("The native addon is missing (see the first lines): there is nothing to compare with.");
+}
+
+/** On a terminal, over itself, until the last round is done. @param {number} rounds done */
+function showProgress(rounds) {
+  if (!process.stdout.isTTY) return;
+  process.stdout.write(rounds < ROUNDS ? `\r  round ${rounds + 1} of ${ROUNDS}` : "\r\x1b[K");
 }
 
 /** @typedef {import("./bench.mjs").Timing} Timing */

@@ -13,7 +13,7 @@ import { pathToFileURL } from "node:url";
 
 export const LANGUAGES = ["fr", "de", "es", "ja"];
 
-const DATE_OPTIONS = /** @type {Intl.DateTimeFormatOptions[]} */ ([
+export const DATE_OPTIONS = /** @type {Intl.DateTimeFormatOptions[]} */ ([
   { dateStyle: "full" },
   { dateStyle: "long" },
   { dateStyle: "full", timeStyle: "short" },
@@ -24,12 +24,21 @@ const DATE_OPTIONS = /** @type {Intl.DateTimeFormatOptions[]} */ ([
   { month: "long", day: "numeric" },
   { weekday: "long", hour: "numeric", minute: "2-digit" },
 ]);
-const TIME_UNITS = /** @type {const} */ (["second", "minute", "hour", "day", "week", "month", "quarter", "year"]);
-const MEASURE_UNITS = (
+export const TIME_UNITS = /** @type {const} */ ([
+  "second",
+  "minute",
+  "hour",
+  "day",
+  "week",
+  "month",
+  "quarter",
+  "year",
+]);
+export const MEASURE_UNITS = (
   "kilometer meter centimeter liter kilogram gram degree percent byte megabyte kilometer-per-hour mile " +
   "day hour minute second week month year"
 ).split(" ");
-const CURRENCIES = "USD EUR GBP JPY CHF CAD AUD CNY INR BRL MXN SEK NOK PLN ZAR KRW".split(" ");
+export const CURRENCIES = "USD EUR GBP JPY CHF CAD AUD CNY INR BRL MXN SEK NOK PLN ZAR KRW".split(" ");
 
 /** What ICU says, with spaces folded. @param {string} locale @param {Phrase} phrase */
 export function say(locale, phrase) {

@@ -40,11 +40,12 @@ export function table(rows) {
  * @param {string[]} down label of each row
  * @param {number[][]} weights 0 to 1, by row
  * @param {boolean} colour whether the terminal shows 256 colours
- * @returns {string[]} lines
+ * @returns {string[]} lines; one that says so where the columns do not fit
  */
 export function heatmap(across, down, weights, colour) {
   const margin = Math.max(...down.map(columns));
-  const cell = Math.min(4, Math.max(1, Math.floor((WIDTH - margin - 2) / across.length)));
+  const cell = Math.min(4, Math.floor((WIDTH - margin - 2) / across.length));
+  if (cell < 2) return [`(${across.length} source tokens do not fit ${WIDTH} columns)`];
   const indent = " ".repeat(margin + 2);
   const guides = (/** @type {number} */ n) => left("│", cell).repeat(n);
   const draw = (/** @type {number} */ weight) => shade(weight, cell, colour);
