@@ -224,9 +224,13 @@ export function float16(bits: number): number {
   return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1024 + fraction) * 2 ** (exponent - 25);
 }
 
+const word = new Uint32Array(1);
+const float32 = new Float32Array(word.buffer);
+
 /** The upper half of a float32. */
 export function bfloat16(bits: number): number {
-  return new Float32Array(Uint32Array.of(bits << 16).buffer)[0];
+  word[0] = bits << 16;
+  return float32[0];
 }
 
 function size({ dims, shape }: Tensor): number[] {

@@ -5,7 +5,7 @@ import { type Case, makeCase } from "./cases.js";
 import { bytesOf, expectAgreement, expectSameBits } from "./compare.js";
 import { Random } from "./random.js";
 import { bias, fillRow, mask, run, SMALL, sizesOf } from "./small.js";
-import { normal, scattered, type Tensor } from "./tensors.js";
+import { normal, numbersOf, scattered, type Tensor, tensor } from "./tensors.js";
 
 describe("a query with no key to see", () => {
   const ways: Record<string, (tq: number, tk: number, batch: number) => Case["options"]> = {
@@ -107,6 +107,49 @@ test("scores of 1e30 give no NaN: the largest takes all", () => {
       expectAgreement(run(call), call);
     }
   }
+});
+
+test("scores are scaled, then capped, then biased by alibi and mask", () => {
+  const call = makeCase({ tq: 1, tk: 2, d: 1 });
+  call.query.data.set([3]);
+  call.key.data.set([4, -4]);
+  call.options = { scale: 0.5, softcap: 2, alibi: [0.25], mask: tensor([-5, 0.5], [2]) };
+  const scores = [2 * Math.tanh(3) - 5, 2 * Math.tanh(-3) - 0.25 + 0.5];
+  const lse = Math.log(Math.exp(scores[0]) + Math.exp(scores[1]));
+  expect(run(call).lse.data[0]).toBeCloseTo(lse, 5);
+  expect(run(call).weights.data[0]).toBeCloseTo(Math.exp(scores[0] - lse), 5);
+});
+
+describe.each([
+  { type: "float16", numbers: [2 ** -24, -3 * 2 ** -24, 2 ** -15, 65504], small: -18, large: 12 },
+  { type: "bfloat16", numbers: [2 ** -133, -3 * 2 ** -133, 2 ** -127, 2 ** 100], small: -130, large: 120 },
+] as const)("$type", ({ type, numbers, small, large }) => {
+  test("keeps its smallest and largest values", () => {
+    for (const sizes of SMALL) {
+      const { query, key, value, options } = makeCase(sizes, undefined, [type, type, type]);
+      for (const number of numbers) {
+        const all = tensor(Array(value.data.length).fill(number), value.dims, type);
+        const { output } = attentionSync(query, key, all, options);
+        expect(numbersOf({ data: output.data, type }).every((x) => x === number)).toBe(true);
+      }
+    }
+  });
+
+  test("takes part in scores below its normal range", () => {
+    for (const sizes of SMALL) {
+      const { query, key, value } = makeCase(sizes);
+      const scaled = ({ data, dims }: Tensor, exponent: number) =>
+        tensor(
+          Float64Array.from(data, (x) => x * 2 ** exponent),
+          dims,
+          type,
+        );
+      const scale = 2 ** -(small + large);
+      const call = { query: scaled(query, small), key: scaled(key, large), value, options: { scale } };
+      const result = attentionSync(call.query, call.key, value, { scale, lse: true, weights: true });
+      expectAgreement(result, call);
+    }
+  });
 });
 
 test("the output has the same bits with and without lse and weights", () => {

@@ -99,10 +99,14 @@ export function toFloat16(x: number): number {
   return sign | Math.min(fraction + ((exponent + 14) << 10), 0x7c00);
 }
 
+const float32 = new Float32Array(1);
+const word = new Uint32Array(float32.buffer);
+
 /** Nearest bfloat16, ties to even. */
 export function toBfloat16(x: number): number {
   if (Number.isNaN(x)) return 0x7fc0;
-  const bits = new Uint32Array(Float32Array.of(x).buffer)[0];
+  float32[0] = x;
+  const bits = word[0];
   return (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
 }
 
