@@ -8,20 +8,25 @@
 
 namespace {
 
+// clang-format off
+
 // Layout of the parameter block: members of Problem, then "threads".
-#define XATTN_FIELDS(field)                                                                                            \
-  field(batch) field(heads) field(kvHeads) field(tq) field(tk) field(d) field(dv) field(scale) field(softcap)          \
-      field(causal) field(windowLeft) field(windowRight) field(query.type) field(query.batch) field(query.head)        \
-          field(query.row) field(key.type) field(key.batch) field(key.head) field(key.row) field(value.type)           \
-              field(value.batch) field(value.head) field(value.row) field(output.type) field(output.batch)             \
-                  field(output.head) field(output.row) field(mask.type) field(mask.batch) field(mask.head)             \
-                      field(mask.row) field(mask.key)
+#define XATTN_FIELDS(field)                                                       \
+  field(batch) field(heads) field(kvHeads) field(tq) field(tk) field(d) field(dv) \
+  field(scale) field(softcap) field(causal) field(windowLeft) field(windowRight)  \
+  field(query.type) field(query.batch) field(query.head) field(query.row)         \
+  field(key.type) field(key.batch) field(key.head) field(key.row)                 \
+  field(value.type) field(value.batch) field(value.head) field(value.row)         \
+  field(output.type) field(output.batch) field(output.head) field(output.row)     \
+  field(mask.type) field(mask.batch) field(mask.head) field(mask.row) field(mask.key)
 
 // Names of the arrays, in the order of the arguments, and where a Problem has them.
-#define XATTN_ARRAYS(array)                                                                                            \
-  array(query, query.data) array(key, key.data) array(value, value.data) array(output, output.data)                    \
-      array(mask, mask.data) array(keyLengths, keyLengths) array(offsets, offsets) array(alibi, alibi)                 \
-          array(sinks, sinks) array(lse, lse) array(weights, weights)
+#define XATTN_ARRAYS(array)                                                                       \
+  array(query, query.data) array(key, key.data) array(value, value.data)                          \
+  array(output, output.data) array(mask, mask.data) array(keyLengths, keyLengths)                 \
+  array(offsets, offsets) array(alibi, alibi) array(sinks, sinks) array(lse, lse) array(weights, weights)
+
+// clang-format on
 
 #define XATTN_NAME(name, ...) #name,
 const char *const FIELDS[] = {XATTN_FIELDS(XATTN_NAME) "threads"};
@@ -103,8 +108,7 @@ napi_value caughtError(napi_env env) {
   }
 }
 
-// attend(kernel, block, query, ..., weights). By the C interface: a small call takes no longer than its passage to
-// here.
+// attend(kernel, block, query, ..., weights). By the C interface: getting here takes as long as a small call's work.
 napi_value attend(napi_env env, napi_callback_info info) {
   Arguments arguments(env, info);
   Job job;
@@ -233,8 +237,9 @@ Environment *newEnvironment(Napi::Env env) {
   auto *environment = new Environment;
   env.SetInstanceData(environment); // deletes it at the very end
   Napi::String name = Napi::String::New(env, "xattn");
-  napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, nullptr, settle,
-                                  &environment->settle);
+  napi_status status = napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, nullptr,
+                                                       settle, &environment->settle);
+  if (status != napi_ok) throw Napi::Error::New(env);
   napi_unref_threadsafe_function(env, environment->settle);
   // Hooks run in reverse order: the pool lets go of all calls before the function above is closed.
   auto leave = [](void *environment) { dismiss(*static_cast<Environment *>(environment)); };

@@ -68,9 +68,21 @@ const tasks = {
   /** Only workers load the addon, and each leaves before the next. */
   async lastWorker() {
     for (let i = 0; i < 3; i++) {
-      console.log(await exitOf(newWorker("attend")));
-      await delay(20);
+      const code = await exitOf(newWorker("attend"));
+      const addons = process.report.getReport().sharedObjects.filter((path) => path.endsWith(".node"));
+      console.log(`worker left with ${code}, ${addons.length} addon stays`);
     }
+  },
+
+  /** Share of a core that the process takes after its work. */
+  async idle() {
+    const { attention } = await library();
+    await attention(QUERY, MEMORY, MEMORY);
+    await delay(50);
+    const before = process.cpuUsage();
+    await delay(300);
+    const { user, system } = process.cpuUsage(before);
+    console.log((user + system) / 300e3);
   },
 
   async threads() {

@@ -1,0 +1,65 @@
+#include "job.h"
+
+#include <algorithm>
+#include <new>
+
+constexpr std::align_val_t ALIGNMENT{64};
+
+void *Buffer::reserve(size_t bytes) {
+  if (bytes > size) {
+    release();
+    data = ::operator new(bytes, ALIGNMENT);
+    size = bytes;
+  }
+  return data;
+}
+
+void Buffer::release() {
+  ::operator delete(data, ALIGNMENT);
+  data = nullptr;
+  size = 0;
+}
+
+void divide(Job &job, int64_t threads) {
+  job.threads = threads;
+  job.rangeCount = std::min<int64_t>(threads, MOST_RANGES);
+  for (int64_t i = 0; i < job.rangeCount; i++) {
+    job.ranges[i].next = job.plan.items * i / job.rangeCount;
+    job.ranges[i].end = job.plan.items * (i + 1) / job.rangeCount;
+  }
+}
+
+void prepare(Job &job) {
+  using Count = std::atomic<int32_t>;
+  const Plan &plan = job.plan;
+  if (plan.splits == 1 || job.partials != nullptr) return;
+  job.partials = job.memory.reserve(plan.partials + plan.tiles * sizeof(Count));
+  job.splitsLeft = reinterpret_cast<Count *>(static_cast<char *>(job.partials) + plan.partials);
+  for (int64_t tile = 0; tile < plan.tiles; tile++)
+    new (&job.splitsLeft[tile]) Count(static_cast<int32_t>(plan.splits));
+}
+
+bool isCancelled(const Job &job) {
+  if (job.cancel != nullptr && job.cancel->load(std::memory_order_relaxed) != 0) return true;
+  return job.owner != nullptr && job.owner->leaving;
+}
+
+bool isExhausted(const Job &job) {
+  auto isEmpty = [](const Range &range) { return range.next.load(std::memory_order_relaxed) >= range.end; };
+  return std::all_of(job.ranges, job.ranges + job.rangeCount, isEmpty);
+}
+
+void leaveOutTheRest(Job &job) {
+  for (int64_t i = 0; i < job.rangeCount; i++) job.ranges[i].next.store(job.ranges[i].end, std::memory_order_relaxed);
+}
+
+void doItem(Job &job, int64_t item, void *scratch) {
+  const Plan &plan = job.plan;
+  job.kernel->attend(&job.problem, &plan, item, scratch, job.partials);
+  if (plan.splits == 1) return;
+  // Whoever does the last split of a tile merges them all, so that nobody waits for anybody.
+  int64_t tile = item / plan.splits;
+  if (job.splitsLeft[tile].fetch_sub(1, std::memory_order_acq_rel) == 1) {
+    job.kernel->finish(&job.problem, &plan, tile, scratch, job.partials);
+  }
+}
