@@ -2,9 +2,17 @@ import { defineConfig } from "vitest/config";
 import { backends } from "./src/index.js";
 
 /** One suite for all backends: these files run once for each, in projects of the backend's name. The rest runs once. */
-const EVERY_BACKEND = ["abort", "backends", "facade", "masks", "onnx", "properties", "semantics", "tensors"].map(
-  (name) => `test/${name}.test.ts`,
-);
+const EVERY_BACKEND = [
+  "abort",
+  "accessors",
+  "backends",
+  "facade",
+  "masks",
+  "onnx",
+  "properties",
+  "semantics",
+  "tensors",
+].map((name) => `test/${name}.test.ts`);
 
 const forced = process.env.XATTN_BACKEND;
 if (!forced && backends.length === 1) console.warn(`The addon is not built: only "${backends[0]}" is tested.`);

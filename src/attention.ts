@@ -64,13 +64,13 @@ export async function attention<Query extends TensorLike, Lse extends boolean = 
   options: AttentionOptions<Lse, Weights> = {},
 ): Promise<AttentionResult<OutputData<Query>, Lse, Weights>> {
   const call = checkCall(query, key, value, options);
-  const { signal, out } = options;
+  const { signal, out } = call.options;
   checkSignal(signal);
   for (const { name, data } of call.inputs) checkFixed(`${name}.data`, data);
   if (out !== undefined) checkFixed("out", out);
   signal?.throwIfAborted();
   const backend = currentBackend();
-  const result = allocateResult(call, out);
+  const result = allocateResult(call);
   if (isIdle(call.problem)) fillIdle(call.problem);
   else await runAsync(backend, call, signal);
   return result as AttentionResult<OutputData<Query>, Lse, Weights>;
@@ -103,9 +103,10 @@ export function attentionSync<Query extends TensorLike, Lse extends boolean = fa
   options: AttentionOptions<Lse, Weights> = {},
 ): AttentionResult<OutputData<Query>, Lse, Weights> {
   const call = checkCall(query, key, value, options);
-  if (options.signal !== undefined) throw wrongKind("signal", "nothing (attentionSync cannot abort)", options.signal);
+  const { signal } = call.options;
+  if (signal !== undefined) throw wrongKind("signal", "nothing (attentionSync cannot abort)", signal);
   const backend = currentBackend();
-  const result = allocateResult(call, options.out);
+  const result = allocateResult(call);
   if (isIdle(call.problem)) fillIdle(call.problem);
   else backend.run(call.problem);
   return result as AttentionResult<OutputData<Query>, Lse, Weights>;
@@ -124,8 +125,8 @@ export function explain(
   value: TensorLike,
   options: AttentionOptions = {},
 ): Explanation {
-  const { problem, shapes } = checkCall(query, key, value, options);
-  checkSignal(options.signal);
+  const { options: read, problem, shapes } = checkCall(query, key, value, options);
+  checkSignal(read.signal);
   const backend = currentBackend();
   const reasons = whyNotFaster(backend);
   for (const view of [shapes.query, shapes.key, shapes.value]) {

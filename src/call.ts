@@ -1,15 +1,16 @@
 // One call on its way from arguments to a backend: first checked, then given memory for its results.
-import { allocate, checkAttached, type FloatArray, kernelArray } from "./arrays.js";
+import { allocate, checkAttached, type FloatArray, kernelArray, type TypedArray } from "./arrays.js";
+import { wrongValue } from "./errors.js";
 import {
   type AttentionOptions,
   alibiOf,
-  checkNames,
   checkOut,
   flag,
   isCausal,
   keyLengthsOf,
   layoutName,
   offsetsOf,
+  readOptions,
   scaleOf,
   sinksOf,
   softcapOf,
@@ -31,6 +32,7 @@ import { floatView, isPacked, maskView, pack, product, type Tensor, type TensorL
 
 /** A call after its checks. */
 export interface Call {
+  options: AttentionOptions;
   /** Query, key, value and, where there is one, the mask. */
   inputs: View[];
   shapes: Shapes;
@@ -51,8 +53,8 @@ const NO_DATA = new Float32Array(1);
 const NO_OUTPUT: Operand = { data: NO_DATA, type: "float32", batch: 0, head: 0, row: 0 };
 
 /** Everything that can be said against a call is said here, before any work. */
-export function checkCall(query: TensorLike, key: TensorLike, value: TensorLike, options: AttentionOptions): Call {
-  checkNames(options);
+export function checkCall(query: TensorLike, key: TensorLike, value: TensorLike, given: AttentionOptions): Call {
+  const options = readOptions(given);
   const name = layoutName(options);
   const inputs = [floatView("query", query), floatView("key", key), floatView("value", value)];
   if (options.mask !== undefined) inputs.push(maskView(options.mask));
@@ -60,7 +62,7 @@ export function checkCall(query: TensorLike, key: TensorLike, value: TensorLike,
   const problem = checkProblem(shapes, inputs[3], options);
   const dims = outputDims(shapes.layout, shapes.sizes);
   if (options.out !== undefined) checkOut(options, problem.query.type, fold(dims, shapes.layout), inputs);
-  return { inputs, shapes, outputDims: dims, problem };
+  return { options, inputs, shapes, outputDims: dims, problem };
 }
 
 function checkProblem(shapes: Shapes, mask: View | undefined, options: AttentionOptions): Problem {
@@ -97,9 +99,12 @@ function checkProblem(shapes: Shapes, mask: View | undefined, options: Attention
 }
 
 /** Gives the call memory for its results, the caller's `out` where there is one, and for copies of gappy inputs. */
-export function allocateResult({ shapes, outputDims, problem }: Call, out: FloatArray | undefined): Result {
+export function allocateResult(call: Call): Result {
+  const { shapes, outputDims, problem } = call;
+  const { out } = call.options;
   const { layout, query, key, value } = shapes;
   const { type } = problem.query;
+  checkStillThere(call);
   const data = out ?? allocate("output", query.className, product(outputDims));
   const result: Result = { output: { data, dims: fold(outputDims, layout), type } };
   problem.output = outputOperand(kernelArray(data), type, layout, outputDims);
@@ -134,8 +139,17 @@ export function fillIdle({ heads, tq, sinks, output, lse }: Problem): void {
   for (let row = 0; row < lse.length; row++) lse[row] = sinks?.[Math.floor(row / tq) % heads] ?? -Infinity;
 }
 
-/** A caller may transfer buffers during an asynchronous call, although it must not. */
-export function checkStillThere({ inputs, problem }: Call): void {
-  for (const { name, data } of inputs) if (data.length === 0) checkAttached(`${name}.data`, data);
-  if (problem.output.data.length === 0) checkAttached("out", problem.output.data);
+/**
+ * Memory is still what was checked. Accessors of the arguments run between the checks, and a caller may transfer buffers
+ * during an asynchronous call, although it must not.
+ */
+export function checkStillThere({ options, inputs, outputDims }: Call): void {
+  for (const { name, data, length } of inputs) checkLength(`${name}.data`, data, length);
+  if (options.out !== undefined) checkLength("out", options.out, product(outputDims));
+}
+
+function checkLength(name: string, data: TypedArray | FloatArray, length: number): void {
+  if (data.length === length && length > 0) return;
+  checkAttached(name, data);
+  if (data.length !== length) throw wrongValue(`${name}.length`, `${length}, as when it was checked`, data.length);
 }

@@ -65,11 +65,15 @@ export const DEFAULTS = {
 const KNOWN: ReadonlySet<string> = new Set(Object.keys(DEFAULTS));
 const INT32 = 2 ** 31;
 
-export function checkNames(options: AttentionOptions): void {
+/** Every option read once: an accessor may answer otherwise the next time, after its answer was checked. */
+export function readOptions(options: AttentionOptions): AttentionOptions {
   if (typeof options !== "object" || options === null) throw wrongKind("options", "an object", options);
+  const read: Record<string, unknown> = {};
   for (const name in options) {
     if (!KNOWN.has(name)) throw unknownOption(name, [...KNOWN]);
+    read[name] = options[name as keyof AttentionOptions];
   }
+  return read as AttentionOptions;
 }
 
 export function layoutName({ layout, heads }: AttentionOptions): LayoutName {

@@ -130,15 +130,7 @@ function unfold(view: View, known: number[]): View {
   dims.push(columns);
   strides.push(strides[last]);
   strides[last] *= columns;
-  return {
-    name: view.name,
-    field: view.field,
-    data: view.data,
-    className: view.className,
-    type: view.type,
-    dims,
-    strides,
-  };
+  return { ...view, dims, strides };
 }
 
 // Lengths of keys and causal offsets are int32.

@@ -35,6 +35,8 @@ export interface View {
   /** How the caller calls its dims. */
   field: "dims" | "shape";
   data: TypedArray;
+  /** Elements of data when it was checked. */
+  length: number;
   /** Class of the array that the caller gave. */
   className: string;
   type: ElementType | "bool";
@@ -107,7 +109,7 @@ function view(name: View["name"], tensor: TensorLike, classes: typeof FLOATS, ex
     throw wrongValue(`${name}.strides`, `${dims.length} entries (one per dimension)`, strides);
   }
   const data = reached(name, given as FloatArray | Uint8Array, dims, strides, tensor.strides === undefined);
-  return { name, field, data: kernelArray(data), className, type, dims, strides };
+  return { name, field, data: kernelArray(data), length: data.length, className, type, dims, strides };
 }
 
 function elementType(name: string, className: string, tags: readonly (string | undefined)[], tensor: TensorLike) {
@@ -150,7 +152,7 @@ export function pack(view: View): View {
   const size = product(dims);
   const data = allocate(name, type === "float32" ? "Float32Array" : "Uint16Array", size) as Float32Array;
   gather(view.data as Float32Array, dims, view.strides, 0, 0, data, 0);
-  return { ...view, data, strides: contiguous(dims) };
+  return { ...view, data, length: size, strides: contiguous(dims) };
 }
 
 // Copies the entries below one index of each dimension before `axis`; gives where in `to` the next one goes.
