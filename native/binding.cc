@@ -20,7 +20,7 @@ namespace {
   field(output.type) field(output.batch) field(output.head) field(output.row)     \
   field(mask.type) field(mask.batch) field(mask.head) field(mask.row) field(mask.key)
 
-// Names of the arrays, in the order of the arguments, and where a Problem has them.
+// The arrays, in the order of the arguments, and where a Problem has them.
 #define XATTN_ARRAYS(array)                                                                       \
   array(query, query.data) array(key, key.data) array(value, value.data)                          \
   array(output, output.data) array(mask, mask.data) array(keyLengths, keyLengths)                 \
@@ -30,8 +30,8 @@ namespace {
 
 #define XATTN_NAME(name, ...) #name,
 const char *const FIELDS[] = {XATTN_FIELDS(XATTN_NAME) "threads"};
-const char *const ARRAYS[] = {XATTN_ARRAYS(XATTN_NAME)};
-constexpr int ARRAY_COUNT = sizeof ARRAYS / sizeof *ARRAYS;
+#define XATTN_ONE(...) +1
+constexpr int ARRAY_COUNT = XATTN_ARRAYS(XATTN_ONE);
 
 // Arguments of a call: index of the kernel, parameter block, arrays, and for asynchronous calls the cell that cancels.
 enum { KERNEL, BLOCK, FIRST_ARRAY, CANCEL = FIRST_ARRAY + ARRAY_COUNT, ARGUMENTS };
@@ -56,31 +56,26 @@ struct Arguments {
 };
 
 // Memory of a typed array; none of undefined, which Node-API refuses.
-struct Memory {
+void *memoryOf(napi_env env, napi_value array) {
   void *data = nullptr;
-  size_t length = 0;
-
-  Memory() = default;
-  Memory(napi_env env, napi_value array) {
-    napi_get_typedarray_info(env, array, nullptr, &length, &data, nullptr, nullptr);
-  }
-  bool operator==(const Memory &other) const { return data == other.data && length == other.length; }
-};
+  napi_get_typedarray_info(env, array, nullptr, nullptr, &data, nullptr, nullptr);
+  return data;
+}
 
 template <class T> void assign(T &member, double field) {
   member = static_cast<T>(field);
 }
-template <class T> void assign(T *&member, const Memory &array) {
-  member = static_cast<T *>(array.data);
+template <class T> void assign(T *&member, void *memory) {
+  member = static_cast<T *>(memory);
 }
 
 void unpack(napi_env env, const napi_value *arguments, Job &job) {
-  const double *field = static_cast<const double *>(Memory(env, arguments[BLOCK]).data);
+  const double *field = static_cast<const double *>(memoryOf(env, arguments[BLOCK]));
 #define XATTN_READ(name) assign(job.problem.name, *field++);
   XATTN_FIELDS(XATTN_READ)
   assign(job.wanted, *field);
   const napi_value *array = arguments + FIRST_ARRAY;
-#define XATTN_POINT(name, member) assign(job.problem.member, Memory(env, *array++));
+#define XATTN_POINT(name, member) assign(job.problem.member, memoryOf(env, *array++));
   XATTN_ARRAYS(XATTN_POINT)
   int32_t kernel = 0;
   napi_get_value_int32(env, arguments[KERNEL], &kernel);
@@ -124,8 +119,7 @@ napi_value attend(napi_env env, napi_callback_info info) {
 // An asynchronous call on its way.
 struct Call : Job {
   napi_deferred promise;
-  napi_ref arrays;            // an Array that keeps them alive
-  Memory memory[ARRAY_COUNT]; // as it was at the start
+  napi_ref arrays; // an Array that keeps them alive
 };
 
 Environment &environmentOf(const Job &job) {
@@ -136,20 +130,7 @@ void keepArrays(napi_env env, const napi_value *arrays, Call &call) {
   napi_value kept;
   napi_create_array_with_length(env, ARRAY_COUNT + 1, &kept);
   for (int i = 0; i <= ARRAY_COUNT; i++) napi_set_element(env, kept, i, arrays[i]); // the last is the cell that cancels
-  for (int i = 0; i < ARRAY_COUNT; i++) call.memory[i] = Memory(env, arrays[i]);
   napi_create_reference(env, kept, 1, &call.arrays);
-}
-
-// Name of an array whose memory is not what it was. Node-API cannot keep a caller from transferring a buffer.
-const char *lostArray(napi_env env, const Call &call) {
-  napi_value kept = nullptr;
-  napi_get_reference_value(env, call.arrays, &kept);
-  for (int i = 0; i < ARRAY_COUNT; i++) {
-    napi_value array = nullptr;
-    napi_get_element(env, kept, i, &array);
-    if (!(Memory(env, array) == call.memory[i])) return ARRAYS[i];
-  }
-  return nullptr;
 }
 
 void resolve(napi_env env, napi_deferred promise) {
@@ -166,9 +147,6 @@ void settle(napi_env env, napi_value, void *, void *data) {
   if (--environment.inFlight == 0) napi_unref_threadsafe_function(env, environment.settle);
   if (call->failed) {
     napi_reject_deferred(env, call->promise, newError(env, NO_MEMORY));
-  } else if (const char *name = lostArray(env, *call)) {
-    std::string message = '"' + std::string(name) + "\" was transferred or resized during an asynchronous call";
-    napi_reject_deferred(env, call->promise, newError(env, message));
   } else {
     resolve(env, call->promise);
   }
@@ -186,7 +164,7 @@ void begin(napi_env env, const Arguments &arguments, napi_deferred promise) {
   }
   call->promise = promise;
   call->owner = &environment;
-  call->cancel = static_cast<const std::atomic<int32_t> *>(Memory(env, arguments.values[CANCEL]).data);
+  call->cancel = static_cast<const std::atomic<int32_t> *>(memoryOf(env, arguments.values[CANCEL]));
   call->done = [](Job &job) {
     napi_call_threadsafe_function(environmentOf(job).settle, static_cast<Call *>(&job), napi_tsfn_nonblocking);
   };
