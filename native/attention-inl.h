@@ -2,42 +2,15 @@
 // one scalar broadcast at a time, and odd d, dv and tk need no masks; only queries are transposed in and outputs out.
 //
 // Softmax runs online over blocks of keys (Milakov and Gimelshein 2018, arXiv:1805.02867; Dao et al. 2022,
-// arXiv:2205.14135), in units of log2. m is a reference, not the exact maximum: it moves only when a score exceeds it
-// by more than HEADROOM, so that o is rarely rescaled.
+// arXiv:2205.14135). m is a reference, not the exact maximum: it moves only when a score exceeds it by more than
+// HEADROOM, so that o is rarely rescaled.
 
 enum { KEY_BLOCK = 96 };
-
-// acc[r][v] += a[r * rowStride + k * stepStride] * lanesIn[k][v] for k < n: q.k with rows = keys and steps along d, and
-// p.v with rows = columns of the value and steps along the keys.
-template <int NV, int KR>
-XATTN_INLINE void multiply(vec (&acc)[KR][NV], const float *a, int64_t rowStride, int64_t stepStride,
-                           const float *lanesIn, int64_t n) {
-  for (int64_t k = 0; k < n; k++) {
-    vec x[NV];
-    XATTN_UNROLL for (int v = 0; v < NV; v++) x[v] = load(lanesIn + v * W);
-    XATTN_UNROLL for (int r = 0; r < KR; r++) {
-      vec b = broadcast(a + r * rowStride);
-      XATTN_UNROLL for (int v = 0; v < NV; v++) acc[r][v] = fma(b, x[v], acc[r][v]);
-    }
-    a += stepStride;
-    lanesIn += NV * W;
-  }
-}
-
-// Calls f.run<n>() for n = left < MOST, at compile time.
-template <int MOST, class F> XATTN_INLINE void remainder(int left, F &f) {
-  if constexpr (MOST > 1) {
-    if (left == MOST - 1)
-      f.template run<MOST - 1>();
-    else
-      remainder<MOST - 1>(left, f);
-  }
-}
 
 template <int NV, int KR> struct Tile : Scores {
   enum { R = NV * W, BLOCK = KEY_BLOCK / KR * KR };
 
-  float *q; // [d, and W more][R], times scale * log2(e)
+  float *q; // [d, and W more][R], times scale, in the units of the scores
   float *o; // [dv, padded to W][R]
   Prefetch ahead;
   float *keys, *values; // blocks converted to float32, where they are not
@@ -63,13 +36,6 @@ template <int NV, int KR> struct Tile : Scores {
     values = keys + BLOCK * p->d;
     packRows<R>(p->query, row, rows.count, p->d, p->scale * (LOG2E / units.log2), q);
     ahead.begin(p, rows, row, group, groupsOf(p).rows <= R, ceilDivide(p->tk, KR));
-  }
-
-  void reset() {
-    XATTN_UNROLL for (int v = 0; v < NV; v++) {
-      store(m + v * W, broadcast(0.0f));
-      store(l + v * W, broadcast(0.0f));
-    }
   }
 
   // Moves the reference to the maximum of the scores, peak, where that is above it or the row had no key yet (l == 0):
@@ -201,15 +167,6 @@ template <int NV, int KR> struct Tile : Scores {
     }
   }
 
-  struct Columns {
-    Tile *tile;
-    const float *v;
-    int64_t stride;
-    int n;
-    int64_t column;
-    template <int N> XATTN_INLINE void run() { tile->template valueColumns<N>(v, stride, n, column); }
-  };
-
   // A block of probabilities goes into o, or in the second pass out as weights.
   XATTN_INLINE void useProbabilities(int64_t key, int n) {
     if (weigh)
@@ -222,56 +179,34 @@ template <int NV, int KR> struct Tile : Scores {
   XATTN_INLINE void addValues(int64_t key, int n) {
     int64_t stride;
     const float *v = asFloats(p->value, rows.value + key * p->value.row, p->dv, n, values, &stride);
-    Columns columns = {this, v, stride, n, 0};
     if (careful) {
       for (int64_t c = 0; c < p->dv; c++) valueColumnCarefully(v, stride, n, c);
-    } else {
-      for (; columns.column + KR <= p->dv; columns.column += KR) columns.template run<KR>();
-      remainder<KR>((int)(p->dv - columns.column), columns);
+      return;
     }
+    inSteps<KR>((int)p->dv, [&](auto count, int column) XATTN_LAMBDA_INLINE {
+      this->template valueColumns<decltype(count)::value>(v, stride, n, column);
+    });
   }
 
-  struct OpenKeys {
-    Tile *tile;
-    const float *k;
-    int64_t stride;
-    int j;
-    bool first;
-    template <int N> XATTN_INLINE void run() {
-      tile->template openKeys<N>(k + j * stride, stride, j, first);
-      first = false;
-    }
-  };
-
+  // A block that every row sees as it is.
   XATTN_INLINE void openBlock(int64_t key, int n) {
-    OpenKeys open = {this, nullptr, 0, 0, !started};
-    open.k = asFloats(p->key, rows.key + key * p->key.row, p->d, n, keys, &open.stride);
-    for (; open.j + KR <= n; open.j += KR) {
-      ahead.advance();
-      open.template run<KR>();
-    }
-    remainder<KR>(n - open.j, open);
-    useProbabilities(key, n);
-  }
-
-  struct RawKeys {
-    Tile *tile;
-    const float *k;
     int64_t stride;
-    int j;
-    template <int N> XATTN_INLINE void run() { tile->template rawKeys<N>(k + j * stride, stride, j); }
-  };
-
-  XATTN_INLINE void rawBlock(int64_t key, int n) {
-    RawKeys raw = {this, nullptr, 0, 0};
-    raw.k = asFloats(p->key, rows.key + key * p->key.row, p->d, n, keys, &raw.stride);
-    for (; raw.j + KR <= n; raw.j += KR) raw.template run<KR>();
-    remainder<KR>(n - raw.j, raw);
+    const float *k = asFloats(p->key, rows.key + key * p->key.row, p->d, n, keys, &stride);
+    const bool fresh = !started;
+    inSteps<KR>(n, [&](auto count, int j) XATTN_LAMBDA_INLINE {
+      ahead.advance();
+      this->template openKeys<decltype(count)::value>(k + j * stride, stride, j, fresh && j == 0);
+    });
+    useProbabilities(key, n);
   }
 
   // A block that some rows do not see as it is.
   XATTN_NOINLINE void generalBlock(int64_t key, int n) {
-    rawBlock(key, n);
+    int64_t stride;
+    const float *k = asFloats(p->key, rows.key + key * p->key.row, p->d, n, keys, &stride);
+    inSteps<KR>(n, [&](auto count, int j) XATTN_LAMBDA_INLINE {
+      this->template rawKeys<decltype(count)::value>(k + j * stride, stride, j);
+    });
     adjust(key, n);
     if (!weigh && mustMove()) moveReference(0);
     exponentiate(n);
@@ -296,7 +231,7 @@ template <int NV, int KR> struct Tile : Scores {
   void attend(int64_t from, int64_t to, bool carefully) {
     careful = carefully;
     weigh = nullptr;
-    reset();
+    for (int r = 0; r < R; r++) m[r] = l[r] = 0;
     pass(from, to);
     if (!started) {
       for (int64_t i = 0; i < p->dv * R; i++) o[i] = 0;
@@ -343,9 +278,7 @@ template <int NV, int KR> struct Tile : Scores {
 
   // Weights: everything once more under the final m, so that they round as what was summed up in l.
   XATTN_NOINLINE void writeAllWeights(const float *factor) {
-    for (int r = 0; r < rows.count; r++) {
-      for (int64_t j = 0; j < p->tk; j++) p->weights[row[r].index * p->tk + j] = 0;
-    }
+    clearWeights(p, row, rows.count);
     weigh = factor;
     pass(0, p->tk);
   }

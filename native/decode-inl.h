@@ -4,18 +4,18 @@
 enum { DECODE_ROWS = W < 8 ? 3 : W < 16 ? 6 : 8, CHUNK = 1024, VALUE_BLOCK = 64 };
 
 struct Decode {
-  enum { R = DECODE_ROWS };
+  enum { R = DECODE_ROWS, LANES = (R + W - 1) / W * W };
 
   const Problem *p;
   Units units;
   Rows rows;
-  Row row[16];
+  Row row[R];
   int64_t dPadded, dvPadded;
-  float *q;           // [R][dPadded], times scale, zeros behind d
-  float *s;           // [R][CHUNK]: scores, then probabilities
-  float *o;           // [R][dvPadded]
-  float m[16], l[16]; // reference and sum
-  bool careful;       // masked values may be NaN or infinite: leave them out of p.v
+  float *q;                 // [R][dPadded], times scale, zeros behind d
+  float *s;                 // [R][CHUNK]: scores, then probabilities
+  float *o;                 // [R][dvPadded]
+  float m[LANES], l[LANES]; // reference and sum
+  bool careful;             // masked values may be NaN or infinite: leave them out of p.v
 
   static size_t scratchBytes(const Problem *p) {
     return (size_t)(R * (ceilDivide(p->d, W) * W + CHUNK + ceilDivide(p->dv, W) * W)) * sizeof(float);
@@ -157,23 +157,17 @@ struct Decode {
 
   // Final scores of a row, -infinity where it does not see the key. Returns their maximum.
   XATTN_NOINLINE float adjust(int r, int64_t key, int n) {
-    const vec none = broadcast(-INFINITE);
     const vec lo = broadcast((float)bigger(0, smaller(n, row[r].lo - key)));
     const vec hi = broadcast((float)bigger(0, smaller(n, row[r].hi - key)));
+    const vec slope = broadcast(row[r].slope), position = broadcast((float)(row[r].position - key));
     float counts[W];
     for (int i = 0; i < W; i++) counts[i] = (float)i;
-    vec top = none;
+    vec top = broadcast(-INFINITE);
     for (int j = 0; j < n; j += W) {
       const vec index = add(load(counts), broadcast((float)j));
-      vec x = load(s + r * CHUNK + j);
-      if (p->softcap > 0) x = softCap(x, p->softcap);
-      if (p->alibi) {
-        const vec distance = absolute(sub(broadcast((float)(row[r].position - key)), index));
-        x = sub(x, mul(broadcast(row[r].slope), distance));
-      }
-      x = max(broadcast(-LARGEST), x);
-      if (p->mask.data) x = addBias(x, biasOf(&p->mask, row[r].mask + (key + j) * p->mask.key, (int)smaller(W, n - j)));
-      x = select(both(less(index, hi), less(lo, add(index, broadcast(1.0f)))), x, none);
+      vec b = broadcast(0.0f);
+      if (p->mask.data) b = biasOf(&p->mask, row[r].mask + (key + j) * p->mask.key, (int)smaller(W, n - j));
+      const vec x = within(biased(p, load(s + r * CHUNK + j), slope, position, index, b), index, lo, hi);
       store(s + r * CHUNK + j, x);
       top = max(x, top);
     }
@@ -200,7 +194,7 @@ struct Decode {
 
   void attend(int64_t from, int64_t to, bool carefully) {
     careful = carefully;
-    for (int r = 0; r < 16; r++) m[r] = l[r] = 0;
+    for (int r = 0; r < LANES; r++) m[r] = l[r] = 0;
     for (int64_t i = 0; i < R * dvPadded; i++) o[i] = 0;
     to = smaller(to, rows.hi);
     for (int64_t key = bigger(from, rows.lo); key < to; key += CHUNK) {
@@ -231,9 +225,7 @@ struct Decode {
 
   // Weights: scores once more, under the final reference and sum.
   XATTN_NOINLINE void writeAllWeights(const float *factor) {
-    for (int r = 0; r < rows.count; r++) {
-      for (int64_t j = 0; j < p->tk; j++) p->weights[row[r].index * p->tk + j] = 0;
-    }
+    clearWeights(p, row, rows.count);
     for (int64_t key = rows.lo; key < rows.hi; key += CHUNK) {
       const int n = (int)smaller(CHUNK, rows.hi - key);
       forRows<1>(key, n, false);

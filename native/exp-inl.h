@@ -1,6 +1,6 @@
 // Vector exponential and hyperbolic tangent.
 
-const float LOG2E = 1.44269504f, LN2 = 0.693147181f;
+const float LOG2E = 1.44269504f;
 
 // 2^x for x <= 127, at least 2^-126 however small x is, so that a key that is attended never weighs 0; NaN stays NaN.
 // x = n + f with |f| <= 1/2; 2^f is a minimax polynomial of degree 5 (relative error 7.5e-8 before rounding, below 2e-7

@@ -6,6 +6,7 @@
 #include "scores-inl.h"
 #include "prefetch-inl.h"
 #include "pack-inl.h"
+#include "multiply-inl.h"
 #include "attention-inl.h"
 #include "decode-inl.h"
 
@@ -74,14 +75,14 @@ XATTN_NOINLINE void attendItem(const Problem *p, const Plan *plan, int64_t item,
 }
 
 // Merges the partial results of a row in their order: exact but for rounding, whatever the split (arXiv:1805.02867).
-template <class T> XATTN_NOINLINE void mergeRow(const Problem *p, const Plan *plan, const float *partial, int r, T *t) {
+template <class T> XATTN_NOINLINE void mergeRow(const Problem *p, const Plan *plan, float *partial, int r, T *t) {
   const int64_t size = T::R * (p->dv + 2);
   float top = -INFINITE, total = 0;
   for (int64_t i = 0; i < plan->splits; i++) {
     const float *part = partial + i * size;
     if (part[T::R + r] != 0 && !(part[r] <= top)) top = part[r];
   }
-  float *merged = (float *)partial + 2 * T::R + r * p->dv; // into the first split's place
+  float *merged = partial + 2 * T::R + r * p->dv; // into the first split's place
   for (int64_t i = 0; i < plan->splits; i++) {
     const float *part = partial + i * size, *from = part + 2 * T::R + r * p->dv;
     const float factor = part[T::R + r] == 0 ? 0.0f : first(exp2(broadcast((part[r] - top) * t->units.log2)));

@@ -133,6 +133,13 @@ XATTN_NOINLINE Rows layOut(const Problem *p, int64_t group, int64_t first, int c
   return all;
 }
 
+// Keys that a row does not see weigh 0.
+XATTN_NOINLINE void clearWeights(const Problem *p, const Row *row, int count) {
+  for (int r = 0; r < count; r++) {
+    for (int64_t j = 0; j < p->tk; j++) p->weights[row[r].index * p->tk + j] = 0;
+  }
+}
+
 // Scores need more than scale * q.k and key ranges.
 XATTN_INLINE bool isGeneral(const Problem *p) {
   return p->mask.data || p->softcap > 0 || p->alibi;

@@ -20,6 +20,20 @@ XATTN_INLINE vec addBias(vec x, vec b) {
   return select(less(absolute(b), broadcast(INFINITE)), finite, hidden);
 }
 
+// A raw score with softcap, ALiBi and mask. `position` is that of the query and `index` that of the key, counted from
+// the same key.
+XATTN_INLINE vec biased(const Problem *p, vec x, vec slope, vec position, vec index, vec bias) {
+  if (p->softcap > 0) x = softCap(x, p->softcap);
+  if (p->alibi) x = sub(x, mul(slope, absolute(sub(position, index))));
+  x = max(broadcast(-LARGEST), x); // a score of -infinity is still a key that is seen
+  return p->mask.data ? addBias(x, bias) : x;
+}
+
+// -infinity for keys outside lo <= index < hi.
+XATTN_INLINE vec within(vec x, vec index, vec lo, vec hi) {
+  return select(both(less(index, hi), less(lo, add(index, broadcast(1.0f)))), x, broadcast(-INFINITE));
+}
+
 // 2^(x - reference), 0 for a key that is not seen.
 XATTN_INLINE vec probability(vec x, vec reference, Units units) {
   const vec e = exp2(mul(sub(x, reference), broadcast(units.log2)));
@@ -39,7 +53,7 @@ struct Scores {
   Row row[4 * W];
   float *s;                                          // [keys][width]: scores, then probabilities
   float *bias;                                       // [keys][width], or [keys] where all rows read the same mask row
-  alignas(64) float m[4 * W], l[4 * W], peak[4 * W]; // reference, sum of probabilities, maximum of a block over m
+  alignas(64) float m[4 * W], l[4 * W], peak[4 * W]; // reference, sum of probabilities, maximum of the latest scores
 
   // Transposes the mask of a block into bias. False: no row sees any of these keys.
   XATTN_NOINLINE bool readMask(int64_t key, int n) {
@@ -67,8 +81,7 @@ struct Scores {
     return seen;
   }
 
-  // Turns raw scores into final ones, -infinity where a row does not see the key, and leaves their maxima over m in
-  // peak.
+  // Turns raw scores into final ones, -infinity where a row does not see the key, and leaves their maxima in peak.
   XATTN_NOINLINE void adjust(int64_t key, int n) {
     const bool ranges = key < rows.allLo || key + n > rows.allHi;
     for (int v = 0; v < width; v += W) {
@@ -83,15 +96,10 @@ struct Scores {
       vec top = broadcast(-INFINITE);
       for (int j = 0; j < n; j++) {
         float *at = s + j * width + v;
-        const vec index = broadcast((float)j);
-        vec x = load(at);
-        if (p->softcap > 0) x = softCap(x, p->softcap);
-        if (p->alibi) x = sub(x, mul(load(slope), absolute(sub(load(position), index))));
-        // A score of -infinity is still a key that is seen.
-        x = max(broadcast(-LARGEST), x);
-        if (p->mask.data) x = addBias(x, rows.sameMask ? broadcast(bias + j) : load(bias + j * width + v));
-        if (ranges)
-          x = select(both(less(index, load(hi)), less(load(lo), add(index, broadcast(1.0f)))), x, broadcast(-INFINITE));
+        const vec index = broadcast((float)j), none = broadcast(0.0f);
+        const vec b = !p->mask.data ? none : rows.sameMask ? broadcast(bias + j) : load(bias + j * width + v);
+        vec x = biased(p, load(at), load(slope), load(position), index, b);
+        if (ranges) x = within(x, index, load(lo), load(hi));
         store(at, x);
         top = max(x, top);
       }

@@ -25,12 +25,14 @@
 #if defined(_MSC_VER) && !defined(__clang__)
 #define XATTN_INLINE __forceinline
 #define XATTN_NOINLINE __declspec(noinline)
+#define XATTN_LAMBDA_INLINE
 #define XATTN_UNLIKELY(x) (x)
 #define XATTN_INFINITY ((float)(1e300 * 1e300))
 #define XATTN_PREFETCH(address, level) ((void)0)
 #else
 #define XATTN_INLINE inline __attribute__((always_inline))
 #define XATTN_NOINLINE __attribute__((noinline))
+#define XATTN_LAMBDA_INLINE __attribute__((always_inline))
 #define XATTN_UNLIKELY(x) __builtin_expect(x, 0)
 #define XATTN_INFINITY __builtin_inff()
 #define XATTN_PREFETCH(address, level) __builtin_prefetch(address, 0, level)

@@ -1,0 +1,39 @@
+// The one loop that the work is in, and how a length is cut into steps of a size that is known at compile time.
+
+// acc[r][v] += a[r * rowStride + k * stepStride] * lanesIn[k][v] for k < n: q.k with rows = keys and steps along d, and
+// p.v with rows = columns of the value and steps along the keys.
+template <int NV, int N>
+XATTN_INLINE void multiply(vec (&acc)[N][NV], const float *a, int64_t rowStride, int64_t stepStride,
+                           const float *lanesIn, int64_t n) {
+  for (int64_t k = 0; k < n; k++) {
+    vec x[NV];
+    XATTN_UNROLL for (int v = 0; v < NV; v++) x[v] = load(lanesIn + v * W);
+    XATTN_UNROLL for (int r = 0; r < N; r++) {
+      vec b = broadcast(a + r * rowStride);
+      XATTN_UNROLL for (int v = 0; v < NV; v++) acc[r][v] = fma(b, x[v], acc[r][v]);
+    }
+    a += stepStride;
+    lanesIn += NV * W;
+  }
+}
+
+template <int N> struct Count {
+  enum { value = N };
+};
+
+// f(Count<left>, i) for 0 < left < MOST.
+template <int MOST, class F> XATTN_INLINE void lastStep(int left, int i, F &f) {
+  if constexpr (MOST > 1) {
+    if (left == MOST - 1)
+      f(Count<MOST - 1>(), i);
+    else
+      lastStep<MOST - 1>(left, i, f);
+  }
+}
+
+// f(Count<STEP>, i) for i = 0, STEP, ... as long as a whole step is left of n, then f(Count<rest>, i).
+template <int STEP, class F> XATTN_INLINE void inSteps(int n, F f) {
+  int i = 0;
+  for (; i + STEP <= n; i += STEP) f(Count<STEP>(), i);
+  lastStep<STEP>(n - i, i, f);
+}
