@@ -57,14 +57,16 @@ export function chart(peers) {
   .ratio { font-size: 15px; font-weight: 600; fill: #0b7285 }
 </style>
 <rect width="${WIDTH}" height="${height}" rx="10" fill="#ffffff"/>
-${[...titleAndLegend(), ...parts].join("\n")}
+${[...titleAndLegend(rows), ...parts].join("\n")}
 </svg>
 `;
 }
 
-function titleAndLegend() {
+/** @param {Row[]} rows */
+function titleAndLegend(rows) {
   let x = 24;
-  const legend = SERIES.map(({ label, fill }) => {
+  const measured = SERIES.filter(({ of }) => rows.some((row) => of(packageOf(row))));
+  const legend = measured.map(({ label, fill }) => {
     const entry = `<rect x="${x}" y="59" width="13" height="13" rx="3" fill="${fill}"/>${text(x + 20, 70, label)}`;
     x += 48 + 7 * label.length;
     return entry;
