@@ -8,7 +8,7 @@
 enum { KEY_BLOCK = 96 };
 
 template <int NV, int KR> struct Tile : Scores {
-  enum { R = NV * W, BLOCK = KEY_BLOCK / KR * KR };
+  enum { R = NV * W, TOGETHER = 4, BLOCK = KEY_BLOCK / KR * KR };
 
   float *q; // [d, and W more][R], times scale, in the units of the scores
   float *o; // [dv, padded to W][R]
@@ -26,7 +26,7 @@ template <int NV, int KR> struct Tile : Scores {
   void begin(const Problem *problem, int64_t group, int64_t first, void *scratch) {
     p = problem;
     width = R;
-    units = isGeneral(p) ? naturalUnits() : binaryUnits();
+    units = unitsOf(p);
     rows = layOut(p, group, first, R, row);
     q = (float *)scratch;
     o = q + (p->d + W) * R;
@@ -55,23 +55,34 @@ template <int NV, int KR> struct Tile : Scores {
   }
 
   // Scores of N keys less their reference: the accumulators start at -m, so that scores leave the multiply-adds ready
-  // for exp2. False: one exceeds the reference by more than HEADROOM.
-  template <int N> XATTN_INLINE bool relativeScores(vec (&acc)[N][NV], const float *k, int64_t stride) {
+  // for exp2; in a masked block at -m or -infinity. False: one exceeds the reference by more than HEADROOM, or is the
+  // first that its row sees.
+  template <int N, bool MASKED>
+  XATTN_INLINE bool relativeScores(vec (&acc)[N][NV], const float *k, int64_t stride, int j) {
     XATTN_UNROLL for (int v = 0; v < NV; v++) {
-      const vec start = sub(broadcast(0.0f), load(m + v * W));
-      XATTN_UNROLL for (int r = 0; r < N; r++) acc[r][v] = start;
+      XATTN_UNROLL for (int r = 0; r < N; r++) acc[r][v] = sub(biasAt<MASKED>(j + r, v), load(m + v * W));
     }
     multiply<NV, N>(acc, k, stride, 1, q, p->d);
-    vec top = acc[0][0];
-    XATTN_UNROLL for (int r = 0; r < N; r++) {
-      XATTN_UNROLL for (int v = 0; v < NV; v++) top = max(top, acc[r][v]);
+    const vec headroom = broadcast(HEADROOM), none = broadcast(-INFINITE);
+    lanes over = less(none, none);
+    XATTN_UNROLL for (int v = 0; v < NV; v++) {
+      vec top = none; // what is hidden may be NaN, which max() passes over
+      XATTN_UNROLL for (int r = 0; r < N; r++) top = max(acc[r][v], top);
+      const vec limit = MASKED ? select(equal(load(l + v * W), broadcast(0.0f)), none, headroom) : headroom;
+      over = either(over, less(limit, top));
     }
-    return !any(less(broadcast(HEADROOM), top));
+    return !any(over);
+  }
+
+  // What a boolean mask adds to the scores of key j of a block.
+  template <bool MASKED> XATTN_INLINE vec biasAt(int j, int v) {
+    if (!MASKED) return broadcast(0.0f);
+    return rows.sameMask ? broadcast(bias + j) : load(bias + j * R + v * W);
   }
 
   // The same by way of raw scores in s, under their own maximum.
-  template <int N> XATTN_NOINLINE void absoluteScores(const float *k, int64_t stride, int j) {
-    rawKeys<N>(k, stride, j);
+  template <int N, bool MASKED> XATTN_NOINLINE void absoluteScores(const float *k, int64_t stride, int j) {
+    rawKeys<N, MASKED>(k, stride, j);
     raiseReference<N>(j);
     XATTN_UNROLL for (int r = 0; r < N; r++) {
       XATTN_UNROLL for (int v = 0; v < NV; v++) {
@@ -85,29 +96,28 @@ template <int NV, int KR> struct Tile : Scores {
   template <int N> XATTN_NOINLINE void raiseReference(int j) {
     if (weigh) return;
     for (int v = 0; v < R; v += W) {
-      vec top = load(s + j * R + v);
-      for (int r = 1; r < N; r++) top = max(load(s + (j + r) * R + v), top);
+      vec top = broadcast(-INFINITE);
+      for (int r = 0; r < N; r++) top = max(load(s + (j + r) * R + v), top);
       store(peak + v, top);
     }
     moveReference(j);
   }
 
-  // Probabilities of N keys that every row sees, from the keys at k into row j of s. The very first set the reference.
-  // When it must rise, scores are computed again under the new one: their old ones have lost the digits that it had
-  // more.
-  template <int N> XATTN_NOINLINE void openKeys(const float *k, int64_t stride, int j, bool first) {
+  // Probabilities of N keys, from the keys at k into row j of s. The very first set the reference. When it must rise,
+  // scores are computed again under the new one: their old ones have lost the digits that it had more.
+  template <int N, bool MASKED> XATTN_NOINLINE void openKeys(const float *k, int64_t stride, int j, bool first) {
     float *to = s + j * R;
     vec acc[N][NV];
-    bool ready = !first && relativeScores<N>(acc, k, stride);
+    bool ready = !first && relativeScores<N, MASKED>(acc, k, stride, j);
     if (XATTN_UNLIKELY(!ready)) {
       if (!first) {
-        rawKeys<N>(k, stride, j);
+        rawKeys<N, MASKED>(k, stride, j);
         raiseReference<N>(j);
-        ready = relativeScores<N>(acc, k, stride);
+        ready = relativeScores<N, MASKED>(acc, k, stride, j);
       }
       // Scores so large that rounding alone exceeds the reference, or the first.
       if (!ready) {
-        absoluteScores<N>(k, stride, j);
+        absoluteScores<N, MASKED>(k, stride, j);
         XATTN_UNROLL for (int r = 0; r < N; r++) {
           XATTN_UNROLL for (int v = 0; v < NV; v++) acc[r][v] = load(to + r * R + v * W);
         }
@@ -118,7 +128,9 @@ template <int NV, int KR> struct Tile : Scores {
     XATTN_UNROLL for (int v = 0; v < NV; v++) {
       vec total = load(l + v * W);
       XATTN_UNROLL for (int r = 0; r < N; r++) {
-        const vec e = exp2(REGISTERS < 32 ? load(to + r * R + v * W) : acc[r][v]);
+        const vec x = REGISTERS < 32 ? load(to + r * R + v * W) : acc[r][v];
+        const lanes hidden = equal(biasAt<MASKED>(j + r, v), broadcast(-INFINITE));
+        const vec e = MASKED ? select(hidden, broadcast(0.0f), exp2(x)) : exp2(x);
         store(to + r * R + v * W, e);
         total = add(total, e);
       }
@@ -132,11 +144,11 @@ template <int NV, int KR> struct Tile : Scores {
     }
   }
 
-  // Scores of N keys, as they are.
-  template <int N> XATTN_NOINLINE void rawKeys(const float *k, int64_t stride, int j) {
+  // Scores of N keys, as they are but for the mask.
+  template <int N, bool MASKED> XATTN_NOINLINE void rawKeys(const float *k, int64_t stride, int j) {
     vec acc[N][NV];
     XATTN_UNROLL for (int r = 0; r < N; r++) {
-      XATTN_UNROLL for (int v = 0; v < NV; v++) acc[r][v] = broadcast(0.0f);
+      XATTN_UNROLL for (int v = 0; v < NV; v++) acc[r][v] = biasAt<MASKED>(j + r, v);
     }
     multiply<NV, N>(acc, k, stride, 1, q, p->d);
     storeScores<N>(s + j * R, acc);
@@ -188,14 +200,15 @@ template <int NV, int KR> struct Tile : Scores {
     });
   }
 
-  // A block that every row sees as it is.
-  XATTN_INLINE void openBlock(int64_t key, int n) {
+  // A block that every row sees as it is but for keys that a boolean mask takes away.
+  template <bool MASKED> XATTN_INLINE void openBlock(int64_t key, int n) {
     int64_t stride;
     const float *k = asFloats(p->key, rows.key + key * p->key.row, p->d, n, keys, &stride);
-    const bool fresh = !started;
+    const bool fresh = !started && !MASKED;
     inSteps<KR>(n, [&](auto count, int j) XATTN_LAMBDA_INLINE {
       ahead.advance();
-      this->template openKeys<decltype(count)::value>(k + j * stride, stride, j, fresh && j == 0);
+      ahead.follow(p, rows, key + j, decltype(count)::value);
+      this->template openKeys<decltype(count)::value, MASKED>(k + j * stride, stride, j, fresh && j == 0);
     });
     useProbabilities(key, n);
   }
@@ -205,7 +218,8 @@ template <int NV, int KR> struct Tile : Scores {
     int64_t stride;
     const float *k = asFloats(p->key, rows.key + key * p->key.row, p->d, n, keys, &stride);
     inSteps<KR>(n, [&](auto count, int j) XATTN_LAMBDA_INLINE {
-      this->template rawKeys<decltype(count)::value>(k + j * stride, stride, j);
+      ahead.follow(p, rows, key + j, decltype(count)::value);
+      this->template rawKeys<decltype(count)::value, false>(k + j * stride, stride, j);
     });
     adjust(key, n);
     if (!weigh && mustMove()) moveReference(0);
@@ -219,9 +233,13 @@ template <int NV, int KR> struct Tile : Scores {
     const int each = (int)(ceilDivide(ceilDivide(to - from, count), KR) * KR);
     for (int64_t key = from; key < to; key += each) {
       const int n = (int)smaller(each, to - key);
-      if (!open && p->mask.data && !readMask(key, n)) continue;
-      if (open)
-        openBlock(key, n);
+      if (open) {
+        openBlock<false>(key, n);
+        continue;
+      }
+      if (p->mask.data && !readMask(key, n)) continue;
+      if (isBoolean(p) && key >= rows.allLo && key + n <= rows.allHi)
+        openBlock<true>(key, n);
       else
         generalBlock(key, n);
     }
@@ -229,17 +247,24 @@ template <int NV, int KR> struct Tile : Scores {
 
   // m, l and o over keys from .. to.
   void attend(int64_t from, int64_t to, bool carefully) {
+    start(carefully);
+    pass(from, to);
+    end();
+  }
+
+  void start(bool carefully) {
     careful = carefully;
     weigh = nullptr;
+    started = false;
     for (int r = 0; r < R; r++) m[r] = l[r] = 0;
-    pass(from, to);
-    if (!started) {
-      for (int64_t i = 0; i < p->dv * R; i++) o[i] = 0;
-    }
+  }
+
+  void end() {
+    if (started) return;
+    for (int64_t i = 0; i < p->dv * R; i++) o[i] = 0;
   }
 
   void pass(int64_t from, int64_t to) {
-    started = false;
     from = bigger(from, rows.lo), to = smaller(to, rows.hi);
     if (isGeneral(p))
       blocks(from, to, false);
@@ -280,6 +305,7 @@ template <int NV, int KR> struct Tile : Scores {
   XATTN_NOINLINE void writeAllWeights(const float *factor) {
     clearWeights(p, row, rows.count);
     weigh = factor;
+    started = false;
     pass(0, p->tk);
   }
 };

@@ -108,8 +108,11 @@ XATTN_INLINE vec fromBfloat(const uint16_t *p) {
   __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p));
   return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
 }
-XATTN_INLINE vec fromBytes(const uint8_t *p) {
-  return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+// -infinity where a byte is 0, else 0.
+XATTN_INLINE vec hideZeros(const uint8_t *p) {
+  const __m256i wide = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
+  const __m256 zero = _mm256_castsi256_ps(_mm256_cmpeq_epi32(wide, _mm256_setzero_si256()));
+  return _mm256_and_ps(zero, _mm256_set1_ps(-XATTN_INFINITY));
 }
 XATTN_INLINE void toHalf(uint16_t *p, vec a) {
   _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(a, 0));

@@ -103,8 +103,10 @@ XATTN_INLINE vec fromBfloat(const uint16_t *p) {
   __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
   return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
 }
-XATTN_INLINE vec fromBytes(const uint8_t *p) {
-  return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)));
+// -infinity where a byte is 0, else 0.
+XATTN_INLINE vec hideZeros(const uint8_t *p) {
+  const lanes zero = _mm_cmpeq_epi8_mask(_mm_loadu_si128((const __m128i *)p), _mm_setzero_si128());
+  return _mm512_maskz_mov_ps(zero, _mm512_set1_ps(-XATTN_INFINITY));
 }
 XATTN_INLINE void toHalf(uint16_t *p, vec a) {
   _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(a, 0));

@@ -4,7 +4,7 @@
 enum { DECODE_ROWS = W < 8 ? 3 : W < 16 ? 6 : 8, CHUNK = 1024, VALUE_BLOCK = 64 };
 
 struct Decode {
-  enum { R = DECODE_ROWS, LANES = (R + W - 1) / W * W };
+  enum { R = DECODE_ROWS, TOGETHER = 1, LANES = (R + W - 1) / W * W };
 
   const Problem *p;
   Units units;

@@ -49,23 +49,57 @@ template <class T> XATTN_INLINE void beginTile(T *t, const Problem *p, int64_t t
   t->begin(p, tile / each, tile % each * T::R, scratch);
 }
 
+// After a pass that let what masks hide into p.v: 0 * NaN is NaN.
+template <class T> XATTN_INLINE void attendCarefully(T *t, int64_t from, int64_t to) {
+  const bool hides = t->p->mask.data || t->rows.allLo > t->rows.lo || t->rows.allHi < t->rows.hi;
+  if (hides && !t->isFinite()) t->attend(from, to, true);
+}
+
+template <class T> XATTN_NOINLINE void writeTile(T *t) {
+  const Problem *p = t->p;
+  alignas(64) float factor[4 * W];
+  int64_t index[4 * W];
+  conclude(p, t->row, t->rows.count, t->units, t->m, t->l, factor);
+  for (int r = 0; r < t->rows.count; r++) index[r] = t->row[r].output;
+  t->unpack(factor, p->output.type, (void *)p->output.data, index);
+  if (p->weights) t->writeAllWeights(factor);
+}
+
+// Tiles of one group take turns at ranges of keys that stay near: long keys and values come from memory once for all.
+template <class T> XATTN_NOINLINE void attendTogether(const Problem *p, const Plan *plan, int64_t item, void *scratch) {
+  T t[T::TOGETHER];
+  const int64_t each = ceilDivide(groupsOf(p).rows, T::R), items = ceilDivide(each, plan->together);
+  const int64_t group = item / items, first = item % items * plan->together;
+  const int count = (int)smaller(plan->together, each - first);
+  for (int i = 0; i < count; i++) {
+    beginTile(t + i, p, group * each + first + i, (char *)scratch + i * T::scratchBytes(p));
+    t[i].start(false);
+    t[i].ahead.follows = i == 0;
+  }
+  const int64_t keys = bigger(1, NEAR_BYTES / (KEY_BLOCK * keyBytes(p))) * KEY_BLOCK;
+  for (int64_t key = 0; key < p->tk; key += keys) {
+    for (int i = 0; i < count; i++) t[i].pass(key, smaller(p->tk, key + keys));
+  }
+  for (int i = 0; i < count; i++) {
+    t[i].end();
+    attendCarefully(t + i, 0, p->tk);
+    writeTile(t + i);
+  }
+}
+
 template <class T>
 XATTN_NOINLINE void attendItem(const Problem *p, const Plan *plan, int64_t item, void *scratch, void *partials) {
+  if constexpr (T::TOGETHER > 1) {
+    if (plan->together > 1) return attendTogether<T>(p, plan, item, scratch);
+  }
   T t;
   beginTile(&t, p, item / plan->splits, scratch);
   const int64_t split = item % plan->splits, from = splitStart(p, plan, split), to = splitStart(p, plan, split + 1);
   t.attend(from, to, false);
-  const bool hides = p->mask.data || t.rows.allLo > t.rows.lo || t.rows.allHi < t.rows.hi;
-  if (hides && !t.isFinite()) t.attend(from, to, true);
+  attendCarefully(&t, from, to);
+  if (plan->splits == 1) return writeTile(&t);
   alignas(64) float factor[4 * W];
   int64_t index[4 * W];
-  if (plan->splits == 1) {
-    conclude(p, t.row, t.rows.count, t.units, t.m, t.l, factor);
-    for (int r = 0; r < t.rows.count; r++) index[r] = t.row[r].output;
-    t.unpack(factor, p->output.type, (void *)p->output.data, index);
-    if (p->weights) t.writeAllWeights(factor);
-    return;
-  }
   float *partial = partialOf<T>(p, item, partials);
   for (int r = 0; r < T::R; r++) {
     partial[r] = t.m[r], partial[T::R + r] = t.l[r];
@@ -114,14 +148,15 @@ XATTN_NOINLINE void finishTile(const Problem *p, const Plan *plan, int64_t tile,
 
 struct Variant {
   const char *name;
-  int rows;    // query rows of a tile
-  double cost; // of a lane, relative to the best variant: what its loads and shuffles add to its multiply-adds
+  int rows;     // query rows of a tile
+  double cost;  // of a lane, relative to the best variant: what its loads and shuffles add to its multiply-adds
+  int together; // tiles that one item may hold
   size_t (*scratch)(const Problem *);
   void (*attend)(const Problem *, const Plan *, int64_t, void *, void *);
   void (*finish)(const Problem *, const Plan *, int64_t, void *, void *);
 };
 
-#define XATTN_VARIANT(name, T, cost) {name, T::R, cost, T::scratchBytes, attendItem<T>, finishTile<T>},
+#define XATTN_VARIANT(name, T, cost) {name, T::R, cost, T::TOGETHER, T::scratchBytes, attendItem<T>, finishTile<T>},
 #define XATTN_TILE_TYPE(nv, kr, cost) typedef Tile<nv, kr> Tile##nv##x##kr;
 #define XATTN_TILE_VARIANT(nv, kr, cost) XATTN_VARIANT("prefill " #nv "x" #kr, Tile##nv##x##kr, cost)
 XATTN_TILES(XATTN_TILE_TYPE)
@@ -147,11 +182,14 @@ void plan(const Problem *p, Plan *plan) {
   plan->variant = chooseVariant(g.rows);
   const Variant *v = variants + plan->variant;
   plan->kernel = v->name;
-  plan->tiles = g.count * ceilDivide(g.rows, v->rows);
+  const int64_t each = ceilDivide(g.rows, v->rows);
+  plan->together = 1;
+  if (isFar(p)) plan->together = bigger(1, smaller(v->together, g.count * each / ENOUGH_ITEMS));
+  plan->tiles = g.count * ceilDivide(each, plan->together);
   // Keys are split where tiles alone would leave threads idle.
   plan->splits = bigger(1, smaller(ENOUGH_ITEMS / bigger(1, plan->tiles), p->tk / SPLIT_KEYS));
   plan->items = plan->tiles * plan->splits;
-  plan->scratch = (v->scratch(p) + 63) / 64 * 64;
+  plan->scratch = (plan->together * v->scratch(p) + 63) / 64 * 64;
   plan->partials = plan->splits > 1 ? (size_t)(plan->items * v->rows * (p->dv + 2)) * sizeof(float) : 0;
   plan->work = (double)p->batch * (double)p->heads * (double)p->tq * (double)p->tk * (double)(p->d + p->dv);
 }

@@ -102,9 +102,11 @@ XATTN_INLINE vec fromHalf(const uint16_t *p) {
 XATTN_INLINE vec fromBfloat(const uint16_t *p) {
   return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16));
 }
-XATTN_INLINE vec fromBytes(const uint8_t *p) {
-  float t[4] = {(float)p[0], (float)p[1], (float)p[2], (float)p[3]};
-  return vld1q_f32(t);
+// -infinity where a byte is 0, else 0.
+XATTN_INLINE vec hideZeros(const uint8_t *p) {
+  const uint32_t wide[4] = {p[0], p[1], p[2], p[3]};
+  return vreinterpretq_f32_u32(
+      vandq_u32(vceqzq_u32(vld1q_u32(wide)), vreinterpretq_u32_f32(vdupq_n_f32(-XATTN_INFINITY))));
 }
 XATTN_INLINE void toHalf(uint16_t *p, vec a) {
   vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(a)));

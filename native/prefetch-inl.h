@@ -1,5 +1,17 @@
-// What a tile of queries fetches while it computes. The hardware follows long streams by itself, once it has noticed
-// them; short ones end before that, so a tile with few keys fetches what the next tile will read and write.
+// What a tile of queries fetches while it computes. A tile with few keys ends before the hardware has noticed its
+// streams, so it fetches what the next tile will read and write. One with many outruns the hardware, which reads no
+// further than the end of a page, so it fetches its own keys and values a little ahead.
+
+enum { NEAR_BYTES = 1 << 19, FAR_BYTES = 1 << 20 }; // what a second-level cache holds in part, and does not hold
+
+XATTN_INLINE int64_t keyBytes(const Problem *p) {
+  return p->d * sizeOf(p->key.type) + p->dv * sizeOf(p->value.type);
+}
+
+// Whether keys and values of a head come from memory each time they are read.
+XATTN_INLINE bool isFar(const Problem *p) {
+  return p->tk * keyBytes(p) > FAR_BYTES;
+}
 
 struct Stream {
   const char *at;
@@ -15,6 +27,15 @@ XATTN_INLINE bool isDense(const Operand &x, int64_t heads, int64_t length, int64
   return x.row == width && x.head == length * width && x.batch == heads * length * width;
 }
 
+// Rows from .. to of one head, to the first level.
+XATTN_INLINE void fetchRows(const Operand &x, int64_t first, int64_t from, int64_t to, int64_t width) {
+  for (int64_t j = from; j < to; j++) {
+    const char *row = (const char *)at(x.data, x.type, first + j * x.row);
+    const char *end = (const char *)at(x.data, x.type, first + j * x.row + width);
+    for (; row < end; row += 64) XATTN_PREFETCH(row, 3);
+  }
+}
+
 // Up to `length` rows from an element index on, in `steps` portions.
 XATTN_INLINE Stream streamOf(const Operand &x, int64_t index, int64_t length, int64_t width, int64_t steps) {
   Stream s;
@@ -25,13 +46,15 @@ XATTN_INLINE Stream streamOf(const Operand &x, int64_t index, int64_t length, in
 }
 
 struct Prefetch {
-  enum { FEW_KEYS = 1024, ONE_TILE_KEYS = 320 };
+  enum { FEW_KEYS = 1024, ONE_TILE_KEYS = 320, KEYS_AHEAD = 12 };
   Stream query, output, key, value;
+  bool follows; // fetches its own keys and values
 
   // `steps` calls of advance() per tile.
   void begin(const Problem *p, const Rows &rows, const Row *row, int64_t group, bool wholeGroup, int64_t steps) {
     const Stream none = {0, 0, 0};
     query = output = key = value = none;
+    follows = isFar(p);
     if (p->tk > FEW_KEYS) return;
     const int64_t left = p->batch * p->heads * p->tq - 1 - row[rows.count - 1].index, next = smaller(left, rows.count);
     if (isDense(p->query, p->heads, p->tq, p->d)) {
@@ -47,6 +70,13 @@ struct Prefetch {
     if (isDense(p->value, p->kvHeads, p->tk, p->dv)) {
       value = streamOf(p->value, rows.value + p->tk * p->dv, p->tk, p->dv, steps);
     }
+  }
+
+  // Before the scores of n keys: keys that scores want soon, and values that are wanted after the block.
+  XATTN_INLINE void follow(const Problem *p, const Rows &rows, int64_t key, int n) {
+    if (!follows) return;
+    fetchRows(p->key, rows.key, key + KEYS_AHEAD, smaller(p->tk, key + KEYS_AHEAD + n), p->d);
+    fetchRows(p->value, rows.value, key, key + n, p->dv);
   }
 
   XATTN_INLINE void advance() {

@@ -13,9 +13,12 @@ XATTN_INLINE int64_t ceilDivide(int64_t a, int64_t b) {
   return (a + b - 1) / b;
 }
 
+XATTN_INLINE int64_t sizeOf(Type type) {
+  return type == XATTN_FLOAT32 ? 4 : type == XATTN_BOOL ? 1 : 2;
+}
+
 XATTN_INLINE const void *at(const void *data, Type type, int64_t index) {
-  int64_t size = type == XATTN_FLOAT32 ? 4 : type == XATTN_BOOL ? 1 : 2;
-  return (const char *)data + index * size;
+  return (const char *)data + index * sizeOf(type);
 }
 
 // The first n <= W elements at an index, as floats; the other lanes are 0.
@@ -23,11 +26,6 @@ XATTN_INLINE vec loadAs(Type type, const void *data, int64_t index, int n) {
   const void *p = at(data, type, index);
   if (type == XATTN_FLOAT32) return n == W ? load((const float *)p) : loadFirst((const float *)p, n);
   uint16_t words[W] = {0};
-  uint8_t bytes[W] = {0};
-  if (type == XATTN_BOOL) {
-    for (int i = 0; i < n; i++) bytes[i] = ((const uint8_t *)p)[i];
-    return fromBytes(bytes);
-  }
   const uint16_t *source = (const uint16_t *)p;
   if (n < W) {
     for (int i = 0; i < n; i++) words[i] = source[i];
@@ -140,6 +138,11 @@ XATTN_NOINLINE void clearWeights(const Problem *p, const Row *row, int count) {
   }
 }
 
+// A mask only takes keys away, and nothing else changes the scores.
+XATTN_INLINE bool isBoolean(const Problem *p) {
+  return p->mask.data && p->mask.type == XATTN_BOOL && !(p->softcap > 0) && !p->alibi;
+}
+
 // Scores need more than scale * q.k and key ranges.
 XATTN_INLINE bool isGeneral(const Problem *p) {
   return p->mask.data || p->softcap > 0 || p->alibi;
@@ -147,20 +150,21 @@ XATTN_INLINE bool isGeneral(const Problem *p) {
 
 // What a mask adds to the scores of n <= W keys from an index on: 0 or -infinity for a boolean one.
 XATTN_INLINE vec biasOf(const Mask *mask, int64_t index, int n) {
-  float gathered[W] = {0};
-  vec b;
-  if (mask->key == 1) {
-    b = loadAs(mask->type, mask->data, index, n);
-  } else {
-    for (int i = 0; i < n; i++) storeFirst(gathered + i, loadAs(mask->type, mask->data, index + i * mask->key, 1), 1);
-    b = load(gathered);
+  if (mask->type == XATTN_BOOL) {
+    const uint8_t *from = (const uint8_t *)mask->data + index;
+    if (mask->key == 1 && n == W) return hideZeros(from);
+    uint8_t bytes[W] = {0};
+    for (int i = 0; i < n; i++) bytes[i] = from[i * mask->key];
+    return hideZeros(bytes);
   }
-  if (mask->type != XATTN_BOOL) return b;
-  return select(equal(b, broadcast(0.0f)), broadcast(-INFINITE), broadcast(0.0f));
+  if (mask->key == 1) return loadAs(mask->type, mask->data, index, n);
+  float gathered[W] = {0};
+  for (int i = 0; i < n; i++) storeFirst(gathered + i, loadAs(mask->type, mask->data, index + i * mask->key, 1), 1);
+  return load(gathered);
 }
 
-// Scores of a problem that has only key ranges are kept in units of log2, which saves a multiplication per exponential.
-// Where masks and biases come in they are natural, so that nothing a caller gave is scaled: -3.4e38 stays what it is.
+// Scores are kept in units of log2, which saves a multiplication per exponential, but where biases come in: those are
+// natural, so that nothing a caller gave is scaled: -3.4e38 stays what it is.
 struct Units {
   float log2;     // log2(e^1 of a score), to go from scores to exponents of 2
   double natural; // from scores to natural logarithms
@@ -169,7 +173,7 @@ XATTN_INLINE Units naturalUnits() {
   const Units u = {LOG2E, 1.0};
   return u;
 }
-XATTN_INLINE Units binaryUnits() {
-  const Units u = {1.0f, 0.693147180559945309};
-  return u;
+XATTN_INLINE Units unitsOf(const Problem *p) {
+  const Units binary = {1.0f, 0.693147180559945309};
+  return isGeneral(p) && !isBoolean(p) ? naturalUnits() : binary;
 }

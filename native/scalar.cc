@@ -143,8 +143,9 @@ XATTN_INLINE vec fromHalf(const uint16_t *p) {
 XATTN_INLINE vec fromBfloat(const uint16_t *p) {
   XATTN_EACH(vec, fromBits((uint32_t)p[i] << 16));
 }
-XATTN_INLINE vec fromBytes(const uint8_t *p) {
-  XATTN_EACH(vec, (float)p[i]);
+// -infinity where a byte is 0, else 0.
+XATTN_INLINE vec hideZeros(const uint8_t *p) {
+  XATTN_EACH(vec, p[i] ? 0.0f : -XATTN_INFINITY);
 }
 XATTN_INLINE void toHalf(uint16_t *p, vec a) {
   XATTN_UNROLL for (int i = 0; i < W; i++) p[i] = floatToHalf(a.x[i]);

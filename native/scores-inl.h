@@ -58,27 +58,31 @@ struct Scores {
   // Transposes the mask of a block into bias. False: no row sees any of these keys.
   XATTN_NOINLINE bool readMask(int64_t key, int n) {
     const vec none = broadcast(-INFINITE);
-    bool seen = false;
-    for (int g = 0; g < (rows.sameMask ? 1 : rows.count); g += W) {
+    lanes hidden = equal(none, none);
+    for (int g = 0; g < (rows.sameMask ? 1 : width); g += W) {
       for (int j = 0; j < n; j += W) {
-        const int some = (int)smaller(W, n - j), from = rows.sameMask ? 1 : (int)smaller(W, rows.count - g);
+        const int some = (int)smaller(W, n - j), from = rows.sameMask ? 1 : rows.count - g;
         vec b[W];
         for (int i = 0; i < W; i++) {
-          b[i] = i < from ? biasOf(&p->mask, row[g + i].mask + (key + j) * p->mask.key, some) : none;
+          const int64_t index = row[g + (i < from ? i : 0)].mask + (key + j) * p->mask.key;
+          if (i < from)
+            XATTN_PREFETCH(at(p->mask.data, p->mask.type, index + n * p->mask.key), 3); // for the next block
+          b[i] = i < from ? biasOf(&p->mask, index, some) : none;
         }
         if (rows.sameMask) {
           store(bias + j, b[0]);
-          for (int i = 0; i < some; i++) seen = seen || !(bias[j + i] == -INFINITE);
+          for (int i = some; i < W; i++) bias[j + i] = -INFINITE;
+          hidden = both(hidden, equal(load(bias + j), none));
           continue;
         }
         transpose(b);
         for (int i = 0; i < some; i++) {
           store(bias + (j + i) * width + g, b[i]);
-          seen = seen || !all(equal(b[i], none));
+          hidden = both(hidden, equal(b[i], none));
         }
       }
     }
-    return seen;
+    return !all(hidden);
   }
 
   // Turns raw scores into final ones, -infinity where a row does not see the key, and leaves their maxima in peak.
