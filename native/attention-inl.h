@@ -80,47 +80,45 @@ template <int NV, int KR> struct Tile : Scores {
     return rows.sameMask ? broadcast(bias + j) : load(bias + j * R + v * W);
   }
 
-  // The same by way of raw scores in s, under their own maximum.
-  template <int N, bool MASKED> XATTN_NOINLINE void absoluteScores(const float *k, int64_t stride, int j) {
-    rawKeys<N, MASKED>(k, stride, j);
-    raiseReference<N>(j);
-    XATTN_UNROLL for (int r = 0; r < N; r++) {
-      XATTN_UNROLL for (int v = 0; v < NV; v++) {
-        float *at = s + (j + r) * R + v * W;
-        store(at, sub(load(at), load(m + v * W)));
-      }
-    }
-  }
-
-  // The reference rises to the raw scores of N keys in s; in the second pass it is final.
-  template <int N> XATTN_NOINLINE void raiseReference(int j) {
+  // The reference rises to the raw scores of n keys in s; in the second pass it is final.
+  XATTN_NOINLINE void raiseReference(int j, int n) {
     if (weigh) return;
     for (int v = 0; v < R; v += W) {
       vec top = broadcast(-INFINITE);
-      for (int r = 0; r < N; r++) top = max(load(s + (j + r) * R + v), top);
+      for (int r = 0; r < n; r++) top = max(load(s + (j + r) * R + v), top);
       store(peak + v, top);
     }
     moveReference(j);
   }
 
-  // Probabilities of N keys, from the keys at k into row j of s. The very first set the reference. When it must rise,
-  // scores are computed again under the new one: their old ones have lost the digits that it had more.
+  // Raw scores of n keys in s become relative to the reference. They are computed again under it, for they have lost
+  // the digits that it has more; but not the first, nor scores so large that rounding alone exceeds the reference.
+  template <bool MASKED> XATTN_NOINLINE void relate(const float *k, int64_t stride, int j, int n, bool first) {
+    float again[KR * R];
+    bool ready = !first;
+    for (int r = 0; r < n && ready; r++) {
+      vec acc[1][NV];
+      ready = relativeScores<1, MASKED>(acc, k + r * stride, stride, j + r);
+      storeScores<1>(again + r * R, acc);
+    }
+    for (int r = 0; r < n; r++) {
+      for (int v = 0; v < R; v += W) {
+        float *at = s + (j + r) * R + v;
+        store(at, ready ? load(again + r * R + v) : sub(load(at), load(m + v)));
+      }
+    }
+  }
+
+  // Probabilities of N keys, from the keys at k into row j of s. The very first set the reference.
   template <int N, bool MASKED> XATTN_NOINLINE void openKeys(const float *k, int64_t stride, int j, bool first) {
     float *to = s + j * R;
     vec acc[N][NV];
-    bool ready = !first && relativeScores<N, MASKED>(acc, k, stride, j);
-    if (XATTN_UNLIKELY(!ready)) {
-      if (!first) {
-        rawKeys<N, MASKED>(k, stride, j);
-        raiseReference<N>(j);
-        ready = relativeScores<N, MASKED>(acc, k, stride, j);
-      }
-      // Scores so large that rounding alone exceeds the reference, or the first.
-      if (!ready) {
-        absoluteScores<N, MASKED>(k, stride, j);
-        XATTN_UNROLL for (int r = 0; r < N; r++) {
-          XATTN_UNROLL for (int v = 0; v < NV; v++) acc[r][v] = load(to + r * R + v * W);
-        }
+    if (XATTN_UNLIKELY((first || !relativeScores<N, MASKED>(acc, k, stride, j)))) {
+      rawKeys<N>(k, stride, j, MASKED);
+      raiseReference(j, N);
+      relate<MASKED>(k, stride, j, N, first);
+      XATTN_UNROLL for (int r = 0; r < N; r++) {
+        XATTN_UNROLL for (int v = 0; v < NV; v++) acc[r][v] = load(to + r * R + v * W);
       }
     }
     // With 16 registers the scores leave them before exp2, which wants some.
@@ -145,10 +143,12 @@ template <int NV, int KR> struct Tile : Scores {
   }
 
   // Scores of N keys, as they are but for the mask.
-  template <int N, bool MASKED> XATTN_NOINLINE void rawKeys(const float *k, int64_t stride, int j) {
+  template <int N> XATTN_NOINLINE void rawKeys(const float *k, int64_t stride, int j, bool masked) {
     vec acc[N][NV];
     XATTN_UNROLL for (int r = 0; r < N; r++) {
-      XATTN_UNROLL for (int v = 0; v < NV; v++) acc[r][v] = biasAt<MASKED>(j + r, v);
+      XATTN_UNROLL for (int v = 0; v < NV; v++) {
+        acc[r][v] = masked ? biasAt<true>(j + r, v) : broadcast(0.0f);
+      }
     }
     multiply<NV, N>(acc, k, stride, 1, q, p->d);
     storeScores<N>(s + j * R, acc);
@@ -219,7 +219,7 @@ template <int NV, int KR> struct Tile : Scores {
     const float *k = asFloats(p->key, rows.key + key * p->key.row, p->d, n, keys, &stride);
     inSteps<KR>(n, [&](auto count, int j) XATTN_LAMBDA_INLINE {
       ahead.follow(p, rows, key + j, decltype(count)::value);
-      this->template rawKeys<decltype(count)::value, false>(k + j * stride, stride, j);
+      this->template rawKeys<decltype(count)::value>(k + j * stride, stride, j, false);
     });
     adjust(key, n);
     if (!weigh && mustMove()) moveReference(0);
