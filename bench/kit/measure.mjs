@@ -1,5 +1,6 @@
 // @ts-check
 // Contenders take turns in short rounds, so that drift of the machine's speed and neighbours on it meet all of them.
+import { setTimeout } from "node:timers/promises";
 
 /**
  * @typedef {object} Contender
@@ -11,8 +12,9 @@
  * Seconds of one call. `share`: the limit's seconds over the call's, of the best turn; NaN where there is no limit.
  * @typedef {{ name: string, best: number, median: number, share: number, rounds: number }} Timing
  *
- * A contender stops when it has spent so many seconds, or had so many turns, each of `turn` seconds or one round.
- * @typedef {{ seconds: number, turns: number, turn: number }} Enough
+ * A contender stops when it has spent so many seconds, or had so many turns, each of `turn` seconds or one round. Every
+ * turn begins after `rest` seconds: threads of the one before may go on spinning for a while, on a core of the next.
+ * @typedef {{ seconds: number, turns: number, turn: number, rest?: number }} Enough
  *
  * @typedef {{ contender: Contender, calls: number, spent: number, turns: number, times: number[], shares: number[] }} Tally
  */
@@ -32,7 +34,10 @@ export async function measure(contenders, enough) {
     const open = tallies.filter(({ spent, turns }) => spent < enough.seconds && turns < enough.turns);
     if (open.length === 0) break;
     if (cycle % 2 === 1) open.reverse();
-    for (const tally of open) await takeTurn(tally, enough.turn);
+    for (const tally of open) {
+      if (enough.rest) await setTimeout(1000 * enough.rest);
+      await takeTurn(tally, enough.turn);
+    }
   }
   return tallies.map(summary);
 }

@@ -26,6 +26,8 @@ const { values: arg } = parseArgs({
 const WIDTHS = [48, 10, 10, 9, 6, 7, 9];
 /** Seconds of a pass, long enough for caches to warm: others' inputs were read last. */
 const PASS = 5e-3;
+/** Seconds before a pass: onnxruntime's threads spin for some milliseconds after a call. */
+const REST = 20e-3;
 /** A peer this many times slower, and above a second, is left at the one call that was checked. */
 const FAR_BEHIND = 8;
 
@@ -89,7 +91,12 @@ async function measureShape(shape, threads, probe) {
   const [xattn] = contenders;
   const isFarBehind = ({ first }) => first > 1 && first > FAR_BEHIND * xattn.first;
   const near = contenders.filter((contender) => !isFarBehind(contender));
-  const timings = await measure(near, { seconds: Infinity, turns: Number(arg.passes), turn: PASS });
+  const timings = await measure(near, {
+    seconds: Infinity,
+    turns: Number(arg.passes),
+    turn: PASS,
+    rest: threads > 1 ? REST : 0,
+  });
   const measured = contenders.map((contender) => {
     const { name, first, error } = contender;
     const once = { name, best: first, median: first, share: Number.NaN, rounds: 1 };
