@@ -8,6 +8,7 @@ const EVERY_BACKEND = [
   "backends",
   "facade",
   "masks",
+  "merge",
   "onnx",
   "properties",
   "semantics",

@@ -148,7 +148,7 @@ export function checkStillThere({ options, inputs, outputDims }: Call): void {
   if (options.out !== undefined) checkLength("out", options.out, product(outputDims));
 }
 
-function checkLength(name: string, data: TypedArray | FloatArray, length: number): void {
+export function checkLength(name: string, data: TypedArray | FloatArray, length: number): void {
   if (data.length === length && length > 0) return;
   checkAttached(name, data);
   if (data.length !== length) throw wrongValue(`${name}.length`, `${length}, as when it was checked`, data.length);

@@ -7,5 +7,6 @@ export {
   type OutputData,
 } from "./attention.js";
 export { backends } from "./backend.js";
+export { type MergeOptions, merge, type Part } from "./merge.js";
 export type { AttentionOptions } from "./options.js";
 export type { ElementType, Float16ArrayLike, FloatArray, Tensor, TensorLike } from "./tensor.js";

@@ -62,21 +62,24 @@ export const DEFAULTS = {
   signal: undefined,
 } as const satisfies Record<keyof AttentionOptions, unknown>;
 
-const KNOWN: ReadonlySet<string> = new Set(Object.keys(DEFAULTS));
+const KNOWN = Object.keys(DEFAULTS) as (keyof AttentionOptions)[];
 const INT32 = 2 ** 31;
 
 /** Every option read once: an accessor may answer otherwise the next time, after its answer was checked. */
-export function readOptions(options: AttentionOptions): AttentionOptions {
+export function readOptions<Options extends object = AttentionOptions>(
+  options: Options,
+  known: readonly (keyof Options & string)[] = KNOWN as never,
+): Options {
   if (typeof options !== "object" || options === null) throw wrongKind("options", "an object", options);
-  const read: Record<string, unknown> = {};
+  const read: Partial<Options> = {};
   for (const name in options) {
-    if (!KNOWN.has(name)) throw unknownOption(name, [...KNOWN]);
-    read[name] = options[name as keyof AttentionOptions];
+    if (!known.includes(name)) throw unknownOption(name, known);
+    read[name] = options[name];
   }
-  return read as AttentionOptions;
+  return read as Options;
 }
 
-export function layoutName({ layout, heads }: AttentionOptions): LayoutName {
+export function layoutName({ layout, heads }: Pick<AttentionOptions, "layout" | "heads">): LayoutName {
   if (heads !== undefined) {
     if (layout !== undefined) throw wrongValue("layout", 'to be left out together with "heads"', layout);
     integer("heads", heads, 1);

@@ -1,5 +1,5 @@
 import { KEYS, WIDTH } from "./block.js";
-import { float16Table } from "./half.js";
+import { float16Table, narrow } from "./half.js";
 import type { Operand } from "./problem.js";
 
 /** Rows of floats, `stride` elements apart. */
@@ -9,11 +9,14 @@ export interface Rows {
   stride: number;
 }
 
+/** Elements that are read at a time, at most. */
+export const READABLE = KEYS * WIDTH;
+
 // Rows of 16-bit elements are widened to here; they hold until the next ones are read.
-const floats = new Float32Array(KEYS * WIDTH);
+const floats = new Float32Array(READABLE);
 const words = new Int32Array(floats.buffer);
 
-/** Part of an operand as float32: `count` rows of `width` columns from an element on; KEYS * WIDTH elements at most. */
+/** Part of an operand as float32: `count` rows of `width` columns from an element on; READABLE elements at most. */
 export function readRows(
   { data, type, row }: Pick<Operand, "data" | "type" | "row">,
   start: number,
@@ -38,4 +41,10 @@ function widenBfloat16(to: number, from: Uint16Array, start: number, length: num
 function widenFloat16(to: number, from: Uint16Array, start: number, length: number, table: Int32Array): void {
   const end = (start + length) | 0;
   for (let i = start | 0, w = to | 0; i < end; i = (i + 1) | 0, w = (w + 1) | 0) words[w] = table[from[i]];
+}
+
+/** Rounds `count` numbers to an operand's elements from `at` on. */
+export function writeRow({ data, type }: Operand, at: number, from: Float64Array, start: number, count: number): void {
+  if (type === "float32") (data as Float32Array).set(from.subarray(start, start + count), at);
+  else narrow(data as Uint16Array, at, from, start, count, type);
 }

@@ -79,8 +79,7 @@ export interface Shapes {
  * @param heads the option of that name
  */
 export function matchShapes(name: LayoutName, heads: number | undefined, q: View, k: View, v: View): Shapes {
-  const layout = LAYOUTS[name][q.dims.length];
-  if (layout === undefined) throw wrongRank(q, name);
+  const layout = layoutOf(name, q, "query");
   const known = [1, heads ?? UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN];
   const query = match(q, layout, known);
   if (query.dims[query.dims.length - 1] === 0) throw wrongValue(place(q, layout, COLUMNS), "at least 1 (d)", 0);
@@ -91,9 +90,16 @@ export function matchShapes(name: LayoutName, heads: number | undefined, q: View
   return { layout, sizes: { batch, heads: queryHeads, kvHeads, tq, tk, d, dv }, query, key, value };
 }
 
+/** How a tensor's dims are read, by their number. */
+export function layoutOf(name: LayoutName, view: View, shape: Name): Layout {
+  const layout = LAYOUTS[name][view.dims.length];
+  if (layout === undefined) throw wrongRank(view, name, shape);
+  return layout;
+}
+
 // Checks a tensor against the sizes that are known, and notes those that it brings.
 function match(view: View, layout: Layout, known: number[]): View {
-  if (view.dims.length !== layout.rank) throw wrongRank(view, layout.name, layout.rank);
+  if (view.dims.length !== layout.rank) throw wrongRank(view, layout.name, view.name as Input, layout.rank);
   const unfolded = layout.folded ? unfold(view, known) : view;
   const sizes = INPUTS[view.name as Input];
   for (let axis = BATCH; axis <= COLUMNS; axis++) {
@@ -122,14 +128,16 @@ function unfold(view: View, known: number[]): View {
       folded,
     );
   }
-  const heads = unit === HEADS ? divisor : folded / divisor;
-  const columns = unit === HEADS ? folded / divisor : divisor;
+  return unit === HEADS ? split(view, divisor, folded / divisor) : split(view, folded / divisor, divisor);
+}
+
+/** The last dimension as two. */
+export function split(view: View, heads: number, columns: number): View {
   const dims = view.dims.slice();
   const strides = view.strides.slice();
-  dims[last] = heads;
-  dims.push(columns);
-  strides.push(strides[last]);
-  strides[last] *= columns;
+  const step = strides.pop() as number;
+  dims.splice(-1, 1, heads, columns);
+  strides.push(step * columns, step);
   return { ...view, dims, strides };
 }
 
@@ -183,8 +191,15 @@ export function fold(dims: number[], { folded }: Layout): number[] {
 
 /** Dims of lse and weights: of the query's rank in the default layout, else whole. */
 export function mapDims(name: "lse" | "weights", layout: Layout, sizes: Sizes): number[] {
-  const left = layout.name === "bhtd" ? SHAPES.query.length - layout.rank : 0;
-  return SHAPES[name].slice(left).map((size) => sizes[size]);
+  return ofRank(
+    SHAPES[name].map((size) => sizes[size]),
+    layout,
+  );
+}
+
+/** Dims of a map that begin with batch and heads, without those that the query has not. */
+export function ofRank(dims: number[], { name, rank }: Layout): number[] {
+  return name === "bhtd" ? dims.slice(SHAPES.query.length - rank) : dims;
 }
 
 /** A mask that broadcasts from the right to SHAPES.mask, in every layout. */
@@ -207,7 +222,7 @@ export function maskOperand(view: View, sizes: Sizes): Mask {
 
 function wrongSize(view: View, layout: Layout, axis: number, expected: number, size: number): RangeError {
   const shared = axis === BATCH ? "1 or " : "";
-  const name = SHAPES[view.name][axis];
+  const name = SHAPES[view.name as Input][axis];
   return wrongValue(place(view, layout, axis), `${shared}${expected} ${source(name)}`, size);
 }
 
@@ -227,10 +242,10 @@ function place(view: View, layout: Layout, axis: number): string {
   return `${view.name}.${view.field}[${Math.min(layout.axes[axis], layout.rank - 1)}]`;
 }
 
-function wrongRank(view: View, name: LayoutName, rank?: number): RangeError {
+function wrongRank(view: View, name: LayoutName, shape: Name, rank?: number): RangeError {
   const shapes: string[] = [];
   for (const layout of LAYOUTS[name]) {
-    if (layout !== undefined && (rank === undefined || layout.rank === rank)) shapes.push(shapeText(view.name, layout));
+    if (layout !== undefined && (rank === undefined || layout.rank === rank)) shapes.push(shapeText(shape, layout));
   }
   const why = rank === undefined ? "" : ' (rank of "query")';
   return wrongValue(`${view.name}.${view.field}`, shapes.join(" or ") + why, view.dims);

@@ -31,7 +31,7 @@ export interface Tensor<Data extends FloatArray = FloatArray> {
 
 /** A tensor argument after the checks it can pass alone. */
 export interface View {
-  name: "query" | "key" | "value" | "mask";
+  name: string;
   /** How the caller calls its dims. */
   field: "dims" | "shape";
   data: TypedArray;
@@ -68,8 +68,8 @@ export function holders(type: ElementType): string {
   return classes.join(" or ");
 }
 
-/** A query, key or value. */
-export function floatView(name: View["name"], tensor: TensorLike): View {
+/** A query, key or value, or a result. */
+export function floatView(name: string, tensor: TensorLike): View {
   return view(name, tensor, FLOATS, FLOAT_DATA);
 }
 
@@ -93,7 +93,7 @@ function bytes({ data, dims, shape, strides }: TensorLike): TensorLike {
   } as TensorLike;
 }
 
-function view(name: View["name"], tensor: TensorLike, classes: typeof FLOATS, expected: string): View {
+function view(name: string, tensor: TensorLike, classes: typeof FLOATS, expected: string): View {
   if (typeof tensor !== "object" || tensor === null || tensor.data === undefined) {
     throw wrongKind(name, "a tensor { data, dims }", tensor);
   }

@@ -13,9 +13,8 @@ import {
   WIDTH,
 } from "./block.js";
 import { addDots, addWeighted } from "./decode.js";
-import { narrow } from "./half.js";
 import type { Problem } from "./problem.js";
-import { type Rows, readRows } from "./read.js";
+import { type Rows, readRows, writeRow } from "./read.js";
 import { makeRow, maskAt, type Row, readBias, weightsAt } from "./row.js";
 import { addAlibi, addBias, addSoftcap, exponentiate, HEADROOM, largest, multiply } from "./softmax.js";
 
@@ -227,7 +226,6 @@ export class Tile {
     const from = r * this.pitch;
     const at = batch * to.batch + head * to.head + query * to.row;
     multiply(this.o, from, dv, factor);
-    if (to.type !== "float32") narrow(to.data as Uint16Array, at, this.o, from, dv, to.type);
-    else (to.data as Float32Array).set(this.o.subarray(from, from + dv), at);
+    writeRow(to, at, this.o, from, dv);
   }
 }

@@ -1,71 +1,17 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { attention, attentionSync } from "../src/index.js";
-import { type Case, makeCase, OPTIONS, tolerance } from "./cases.js";
+import { allowedOf, calls, expectNear, POINTWISE, pickKeys, range } from "./calls.js";
+import { makeCase, OPTIONS } from "./cases.js";
 import { bytesOf, describeCase, expectSameBits } from "./compare.js";
 import { randomMix } from "./mixes.js";
 import { Random } from "./random.js";
 import { run } from "./small.js";
-import { product, type Tensor, tensor } from "./tensors.js";
+import { type Tensor, tensor } from "./tensors.js";
 
 fc.configureGlobal({ seed: 1, numRuns: 60 });
 
-/** Calls of small and odd sizes with one of the named option sets. */
-function calls(...names: string[]): fc.Arbitrary<Case> {
-  const sizes = fc.record({
-    batch: fc.integer({ min: 1, max: 2 }),
-    kvHeads: fc.integer({ min: 1, max: 2 }),
-    group: fc.integer({ min: 1, max: 2 }),
-    tq: fc.integer({ min: 1, max: 70 }),
-    tk: fc.integer({ min: 1, max: 200 }),
-    d: fc.integer({ min: 1, max: 33 }),
-    dv: fc.integer({ min: 1, max: 20 }),
-  });
-  return fc
-    .tuple(sizes, fc.constantFrom(...names))
-    .map(([{ group, ...rest }, name]) => makeCase({ ...rest, heads: rest.kvHeads * group }, OPTIONS[name]));
-}
-
-const MASKS = ["a boolean mask of queries by keys", "a full float32 mask", "a boolean mask of padding"];
-const POINTWISE = ["no options", "a scale", "a soft cap", ...MASKS];
 const ANY = Object.keys(OPTIONS);
-
-/** Two results of one row may lie on both sides of the true one. */
-function allowedOf({ query, key }: Case, lse: ArrayLike<number>): number {
-  const largest = Array.from(lse).reduce((a, b) => (Number.isFinite(b) ? Math.max(a, Math.abs(b)) : a), 0);
-  return 2 * tolerance(largest, key.dims[2], query.dims[3]);
-}
-
-function expectNear(got: ArrayLike<number>, wanted: ArrayLike<number>, allowed: number, call: Case): void {
-  expect(got.length).toBe(wanted.length);
-  for (let at = 0; at < wanted.length; at++) {
-    if (got[at] === wanted[at] || Math.abs(got[at] - wanted[at]) <= allowed) continue;
-    expect.fail(`[${at}] expected ${wanted[at]} within ${allowed}, got ${got[at]} in ${describeCase(call)}`);
-  }
-}
-
-/** The call over the keys `order` only, in this order; masks go along. */
-function pickKeys({ query, key, value, options }: Case, order: number[]): Case {
-  const rows = (operand: Tensor) => pickAlong(operand, 2, order);
-  const { mask } = options;
-  const picked = mask?.dims.at(-1) === key.dims[2] ? pickAlong(mask, mask.dims.length - 1, order) : mask;
-  return { query, key: rows(key), value: rows(value), options: { ...options, mask: picked } };
-}
-
-function pickAlong({ data, dims, type }: Tensor, axis: number, order: number[]): Tensor {
-  const [count, inner] = [dims[axis], product(dims.slice(axis + 1))];
-  const picked = new (data.constructor as Float32ArrayConstructor)((data.length / count) * order.length);
-  for (let outer = 0; outer < data.length / (count * inner); outer++) {
-    order.forEach((from, to) => {
-      const start = (outer * count + from) * inner;
-      picked.set(data.subarray(start, start + inner), (outer * order.length + to) * inner);
-    });
-  }
-  return { data: picked, dims: dims.map((size, at) => (at === axis ? order.length : size)), type };
-}
-
-const clamp = (x: number, low: number, high: number) => Math.min(Math.max(x, low), high);
-const range = (from: number, to: number) => Array.from({ length: to - from }, (_, at) => from + at);
 
 test("permuting keys with their values changes nothing", () => {
   fc.assert(
@@ -116,49 +62,6 @@ test("the output lies in the convex hull of the values", () => {
         expect(output.data[at]).toBeGreaterThanOrEqual(Math.min(0, ...column) - allowed);
         expect(output.data[at]).toBeLessThanOrEqual(Math.max(0, ...column) + allowed);
       }
-    }),
-  );
-});
-
-/** The keys from..to of a call, as a call of their own. */
-function shard(call: Case, from: number, to: number): Case {
-  const part = pickKeys(call, range(from, to));
-  const { keyLengths, causal } = call.options;
-  if (keyLengths) {
-    part.options.keyLengths = range(0, keyLengths.length).map((b) => clamp(Number(keyLengths[b]) - from, 0, to - from));
-  }
-  if (typeof causal === "object") {
-    const { offset } = causal;
-    part.options.causal = { offset: typeof offset === "number" ? offset - from : Array.from(offset, (o) => o - from) };
-  }
-  return part;
-}
-
-test("shards of the keys combine by lse to the whole", () => {
-  const positional = [
-    "a causal offset into the keys",
-    "alibi and causal offsets",
-    "a wide causal window",
-    "key lengths",
-  ];
-  fc.assert(
-    fc.property(calls(...POINTWISE, ...positional), fc.double({ min: 0, max: 1, noNaN: true }), (call, share) => {
-      const [tk, dv] = call.value.dims.slice(2);
-      const at = Math.round(share * tk);
-      const whole = run(call);
-      const parts = [run(shard(call, 0, at)), run(shard(call, at, tk))];
-      const lse = whole.lse.data.map((_, row) =>
-        Math.log(parts.reduce((sum, p) => sum + Math.exp(p.lse.data[row]), 0)),
-      );
-      const output = whole.output.data.map((_, n) => {
-        const row = Math.floor(n / dv);
-        const share = (p: (typeof parts)[0]) =>
-          p.lse.data[row] === -Infinity ? 0 : Math.exp(p.lse.data[row] - lse[row]);
-        return parts.reduce((sum, p) => sum + share(p) * p.output.data[n], 0);
-      });
-      const allowed = allowedOf(call, whole.lse.data);
-      expectNear(lse, whole.lse.data, allowed, call);
-      expectNear(output, whole.output.data, allowed, call);
     }),
   );
 });
