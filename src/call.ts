@@ -5,6 +5,7 @@ import {
   type AttentionOptions,
   alibiOf,
   checkOut,
+  DEFAULTS,
   flag,
   isCausal,
   keyLengthsOf,
@@ -92,8 +93,8 @@ function checkProblem(shapes: Shapes, mask: View | undefined, options: Attention
     offsets: offsetsOf(options, keyLengths, sizes),
     alibi: alibiOf(options, sizes),
     sinks: sinksOf(options, sizes),
-    lse: flag("lse", options.lse) ? NO_DATA : undefined,
-    weights: flag("weights", options.weights) ? NO_DATA : undefined,
+    lse: flag("lse", options.lse, DEFAULTS.lse) ? NO_DATA : undefined,
+    weights: flag("weights", options.weights, DEFAULTS.weights) ? NO_DATA : undefined,
     threads: threadsOf(options),
   };
 }

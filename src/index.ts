@@ -1,3 +1,4 @@
+export { type Alignment, type AlignmentOptions, alignment } from "./alignment.js";
 export {
   type AttentionResult,
   attention,

@@ -105,8 +105,8 @@ export function threadsOf({ threads }: AttentionOptions): number {
   return threads === undefined ? DEFAULTS.threads : integer("threads", threads, 1);
 }
 
-export function flag(name: "lse" | "weights", value: boolean | undefined): boolean {
-  if (value === undefined || typeof value === "boolean") return value ?? DEFAULTS[name];
+export function flag(name: string, value: boolean | undefined, otherwise: boolean): boolean {
+  if (value === undefined || typeof value === "boolean") return value ?? otherwise;
   throw wrongKind(name, "a boolean", value);
 }
 
@@ -207,14 +207,32 @@ function perHead(name: string, given: unknown, heads: number, valid: (x: unknown
   return values;
 }
 
+function listOf(name: string, given: unknown, each: string): ArrayLike<unknown> {
+  if (Array.isArray(given) || arrayClass(given) !== undefined) return given as ArrayLike<unknown>;
+  throw wrongKind(name, `an array (${each})`, given);
+}
+
 function entries(name: string, given: unknown, length: number, each: string): ArrayLike<unknown> {
-  if (!Array.isArray(given) && arrayClass(given) === undefined) throw wrongKind(name, `an array (${each})`, given);
-  const list = given as ArrayLike<unknown>;
+  const list = listOf(name, given, each);
   if (list.length !== length) throw wrongValue(`${name}.length`, `${length} (${each})`, list.length);
   return list;
 }
 
-function integer(name: string, given: unknown, low: number, high = Number.MAX_SAFE_INTEGER): number {
+/** Distinct indices below `count`, in the order given; all of them where none are given. */
+export function indicesOf(name: string, given: unknown, count: number): Int32Array {
+  if (given === undefined) return Int32Array.from({ length: count }, (_, i) => i);
+  const list = listOf(name, given, "distinct indices");
+  if (list.length === 0) throw wrongValue(`${name}.length`, "at least 1", 0);
+  const known = new Set<number>();
+  for (let i = 0; i < list.length; i++) {
+    const index = integer(`${name}[${i}]`, list[i], 0, count - 1);
+    if (known.has(index)) throw wrongValue(`${name}[${i}]`, "an index that was not named before", index);
+    known.add(index);
+  }
+  return Int32Array.from(known);
+}
+
+export function integer(name: string, given: unknown, low: number, high = Number.MAX_SAFE_INTEGER): number {
   if (Number.isSafeInteger(given) && (given as number) >= low && (given as number) <= high) return given as number;
   const range = high === Number.MAX_SAFE_INTEGER ? `of at least ${low}` : `from ${low} to ${high}`;
   throw wrong(name, `an integer ${range}`, given);
