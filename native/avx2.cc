@@ -114,6 +114,15 @@ XATTN_INLINE vec hideZeros(const uint8_t *p) {
   const __m256 zero = _mm256_castsi256_ps(_mm256_cmpeq_epi32(wide, _mm256_setzero_si256()));
   return _mm256_and_ps(zero, _mm256_set1_ps(-XATTN_INFINITY));
 }
+XATTN_INLINE vec fromSigned(const int8_t *p) {
+  return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+}
+// a is within the range of int8.
+XATTN_INLINE void toSigned(int8_t *p, vec a) {
+  __m256i wide = _mm256_cvtps_epi32(a);
+  __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+  _mm_storel_epi64((__m128i *)p, _mm_packs_epi16(words, words));
+}
 XATTN_INLINE void toHalf(uint16_t *p, vec a) {
   _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(a, 0));
 }
@@ -169,6 +178,6 @@ XATTN_INLINE vec sums(const vec *a) {
 #include "kernel-inl.h"
 
 } // namespace
-extern "C" const Kernel xattn_avx2 = {"avx2", plan, attend, finish};
+extern "C" const Kernel xattn_avx2 = {"avx2", plan, attend, finish, convert};
 XATTN_END_TARGET
 #endif

@@ -108,6 +108,13 @@ XATTN_INLINE vec hideZeros(const uint8_t *p) {
   const lanes zero = _mm_cmpeq_epi8_mask(_mm_loadu_si128((const __m128i *)p), _mm_setzero_si128());
   return _mm512_maskz_mov_ps(zero, _mm512_set1_ps(-XATTN_INFINITY));
 }
+XATTN_INLINE vec fromSigned(const int8_t *p) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
+// a is within the range of int8.
+XATTN_INLINE void toSigned(int8_t *p, vec a) {
+  _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a)));
+}
 XATTN_INLINE void toHalf(uint16_t *p, vec a) {
   _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(a, 0));
 }
@@ -171,6 +178,6 @@ XATTN_INLINE vec sums(const vec *a) {
 #include "kernel-inl.h"
 
 } // namespace
-extern "C" const Kernel xattn_avx512 = {"avx512", plan, attend, finish};
+extern "C" const Kernel xattn_avx512 = {"avx512", plan, attend, finish, convert};
 XATTN_END_TARGET
 #endif

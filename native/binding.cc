@@ -1,5 +1,6 @@
 // Node-API: takes calls apart, has them run, and hands back what came of them. The facade has checked the arguments.
 #include "dispatch.h"
+#include "memory-binding.h"
 #include "parallel.h"
 #include <exception>
 #include <memory>
@@ -10,7 +11,7 @@ namespace {
 
 // clang-format off
 
-// Layout of the parameter block: members of Problem, then "threads".
+// Layout of the parameter block: members of Problem, "threads", then where in the block of a memory its arrays begin.
 #define XATTN_FIELDS(field)                                                       \
   field(batch) field(heads) field(kvHeads) field(tq) field(tk) field(d) field(dv) \
   field(scale) field(softcap) field(causal) field(windowLeft) field(windowRight)  \
@@ -23,18 +24,21 @@ namespace {
 // The arrays, in the order of the arguments, and where a Problem has them.
 #define XATTN_ARRAYS(array)                                                                       \
   array(query, query.data) array(key, key.data) array(value, value.data)                          \
+  array(keyScales, key.scales) array(valueScales, value.scales)                                   \
   array(output, output.data) array(mask, mask.data) array(keyLengths, keyLengths)                 \
   array(offsets, offsets) array(alibi, alibi) array(sinks, sinks) array(lse, lse) array(weights, weights)
 
 // clang-format on
 
 #define XATTN_NAME(name, ...) #name,
-const char *const FIELDS[] = {XATTN_FIELDS(XATTN_NAME) "threads"};
+const char *const FIELDS[] = {XATTN_FIELDS(XATTN_NAME) "threads", "memory.key", "memory.value", "memory.keyScales",
+                              "memory.valueScales"};
 #define XATTN_ONE(...) +1
 constexpr int ARRAY_COUNT = XATTN_ARRAYS(XATTN_ONE);
 
-// Arguments of a call: index of the kernel, parameter block, arrays, and for asynchronous calls the cell that cancels.
-enum { KERNEL, BLOCK, FIRST_ARRAY, CANCEL = FIRST_ARRAY + ARRAY_COUNT, ARGUMENTS };
+// Arguments of a call: index of the kernel, parameter block, arrays, the memory that has keys and values instead of
+// them, and for asynchronous calls the cell that cancels.
+enum { KERNEL, BLOCK, FIRST_ARRAY, MEMORY = FIRST_ARRAY + ARRAY_COUNT, CANCEL, ARGUMENTS };
 
 // What one JavaScript thread has of the library; the owner of its asynchronous calls.
 struct Environment : Owner {
@@ -69,14 +73,23 @@ template <class T> void assign(T *&member, void *memory) {
   member = static_cast<T *>(memory);
 }
 
+// Keys and values of a memory, at byte offsets into its block.
+void place(Problem &problem, const char *block, const double *offset) {
+  problem.key.data = block + static_cast<int64_t>(offset[0]);
+  problem.value.data = block + static_cast<int64_t>(offset[1]);
+  problem.key.scales = reinterpret_cast<const float *>(block + static_cast<int64_t>(offset[2]));
+  problem.value.scales = reinterpret_cast<const float *>(block + static_cast<int64_t>(offset[3]));
+}
+
 void unpack(napi_env env, const napi_value *arguments, Job &job) {
   const double *field = static_cast<const double *>(memoryOf(env, arguments[BLOCK]));
 #define XATTN_READ(name) assign(job.problem.name, *field++);
   XATTN_FIELDS(XATTN_READ)
-  assign(job.wanted, *field);
+  assign(job.wanted, *field++);
   const napi_value *array = arguments + FIRST_ARRAY;
 #define XATTN_POINT(name, member) assign(job.problem.member, memoryOf(env, *array++));
   XATTN_ARRAYS(XATTN_POINT)
+  if (const char *bytes = bytesOf(env, arguments[MEMORY])) place(job.problem, bytes, field);
   int32_t kernel = 0;
   napi_get_value_int32(env, arguments[KERNEL], &kernel);
   job.kernel = usableKernels().list[kernel];
@@ -103,7 +116,8 @@ napi_value caughtError(napi_env env) {
   }
 }
 
-// attend(kernel, block, query, ..., weights). By the C interface: getting here takes as long as a small call's work.
+// attend(kernel, block, query, ..., weights, memory). By the C interface: getting here takes as long as a small call's
+// work.
 napi_value attend(napi_env env, napi_callback_info info) {
   Arguments arguments(env, info);
   Job job;
@@ -119,7 +133,7 @@ napi_value attend(napi_env env, napi_callback_info info) {
 // An asynchronous call on its way.
 struct Call : Job {
   napi_deferred promise;
-  napi_ref arrays; // an Array that keeps them alive
+  napi_ref arrays; // an Array that keeps them, the memory and the cell alive
 };
 
 Environment &environmentOf(const Job &job) {
@@ -128,8 +142,8 @@ Environment &environmentOf(const Job &job) {
 
 void keepArrays(napi_env env, const napi_value *arrays, Call &call) {
   napi_value kept;
-  napi_create_array_with_length(env, ARRAY_COUNT + 1, &kept);
-  for (int i = 0; i <= ARRAY_COUNT; i++) napi_set_element(env, kept, i, arrays[i]); // the last is the cell that cancels
+  napi_create_array_with_length(env, ARGUMENTS - FIRST_ARRAY, &kept);
+  for (int i = 0; i < ARGUMENTS - FIRST_ARRAY; i++) napi_set_element(env, kept, i, arrays[i]);
   napi_create_reference(env, kept, 1, &call.arrays);
 }
 
@@ -174,7 +188,7 @@ void begin(napi_env env, const Arguments &arguments, napi_deferred promise) {
   call.release(); // settle() deletes it, on this thread
 }
 
-// attendAsync(kernel, block, query, ..., weights, cancel): a promise of undefined.
+// attendAsync(kernel, block, query, ..., weights, memory, cancel): a promise of undefined.
 napi_value attendAsync(napi_env env, napi_callback_info info) {
   Arguments arguments(env, info);
   napi_deferred deferred;
@@ -188,7 +202,7 @@ napi_value attendAsync(napi_env env, napi_callback_info info) {
   return promise;
 }
 
-// describe(kernel, block, query, ..., weights): how attend() would run.
+// describe(kernel, block, query, ..., weights, memory): how attend() would run.
 napi_value describe(napi_env env, napi_callback_info info) {
   Arguments arguments(env, info);
   Job job;
@@ -233,6 +247,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports["kernels"] = kernels;
   exports["fields"] = fields;
   exports["threads"] = static_cast<double>(poolThreads());
+  exports["memories"] = memoryEntries(env);
   const napi_property_descriptor functions[] = {
       {"attend", nullptr, attend, nullptr, nullptr, nullptr, napi_enumerable, environment},
       {"attendAsync", nullptr, attendAsync, nullptr, nullptr, nullptr, napi_enumerable, environment},

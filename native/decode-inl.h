@@ -119,15 +119,33 @@ struct Decode {
     }
   }
 
-  template <int N> XATTN_INLINE void scoreRows(int64_t key, int n) {
-    if (p->key.type == XATTN_FLOAT16)
-      scoreKeys<N, XATTN_FLOAT16, 0>(key, n);
-    else if (p->key.type == XATTN_BFLOAT16)
-      scoreKeys<N, XATTN_BFLOAT16, 0>(key, n);
-    else if (p->d == 64)
-      scoreKeys<N, XATTN_FLOAT32, 64>(key, n); // most models' d
+  // The factors of int8 rows go into scores and probabilities, one of each, not into every element. A probability of 0
+  // stays 0 where the factor is NaN.
+  XATTN_NOINLINE void applyScales(const float *scales, int n, bool probabilities) {
+    for (int r = 0; r < rows.count; r++) {
+      for (int j = 0; j < n; j += W) {
+        float *at = s + r * CHUNK + j;
+        const vec x = load(at), scale = loadAs(XATTN_FLOAT32, scales, j, (int)smaller(W, n - j));
+        store(at, probabilities ? weightOf(x, scale) : mul(x, scale));
+      }
+    }
+  }
+
+  template <int N, Type T> XATTN_INLINE void scoreKeysOf(int64_t key, int n) {
+    if (p->d == 64)
+      scoreKeys<N, T, 64>(key, n); // most models' d
     else
-      scoreKeys<N, XATTN_FLOAT32, 0>(key, n);
+      scoreKeys<N, T, 0>(key, n);
+  }
+  template <int N> XATTN_INLINE void scoreRows(int64_t key, int n) {
+    if (p->key.type == XATTN_FLOAT32)
+      scoreKeysOf<N, XATTN_FLOAT32>(key, n);
+    else if (p->key.type == XATTN_FLOAT16)
+      scoreKeysOf<N, XATTN_FLOAT16>(key, n);
+    else if (p->key.type == XATTN_BFLOAT16)
+      scoreKeysOf<N, XATTN_BFLOAT16>(key, n);
+    else
+      scoreKeysOf<N, XATTN_INT8>(key, n);
   }
   template <int N, Type T> XATTN_INLINE void addValuesOf(int64_t key, int n) {
     if (careful)
@@ -140,8 +158,10 @@ struct Decode {
       addValuesOf<N, XATTN_FLOAT32>(key, n);
     else if (p->value.type == XATTN_FLOAT16)
       addValuesOf<N, XATTN_FLOAT16>(key, n);
-    else
+    else if (p->value.type == XATTN_BFLOAT16)
       addValuesOf<N, XATTN_BFLOAT16>(key, n);
+    else
+      addValuesOf<N, XATTN_INT8>(key, n);
   }
 
   // Calls the instance for as many rows as there are.
@@ -153,6 +173,11 @@ struct Decode {
       else
         scoreRows<N>(key, n);
     }
+  }
+
+  XATTN_INLINE void scoreChunk(int64_t key, int n) {
+    forRows<1>(key, n, false);
+    if (p->key.type == XATTN_INT8) applyScales(scalesOf(p->key, rows.key) + key, n, false);
   }
 
   // Final scores of a row, -infinity where it does not see the key. Returns their maximum.
@@ -199,8 +224,9 @@ struct Decode {
     to = smaller(to, rows.hi);
     for (int64_t key = bigger(from, rows.lo); key < to; key += CHUNK) {
       const int n = (int)smaller(CHUNK, to - key);
-      forRows<1>(key, n, false);
+      scoreChunk(key, n);
       for (int r = 0; r < rows.count; r++) exponentiate(r, n, adjust(r, key, n));
+      if (p->value.type == XATTN_INT8) applyScales(scalesOf(p->value, rows.value) + key, n, true);
       forRows<1>(key, n, true);
     }
   }
@@ -228,7 +254,7 @@ struct Decode {
     clearWeights(p, row, rows.count);
     for (int64_t key = rows.lo; key < rows.hi; key += CHUNK) {
       const int n = (int)smaller(CHUNK, rows.hi - key);
-      forRows<1>(key, n, false);
+      scoreChunk(key, n);
       for (int r = 0; r < rows.count; r++) {
         adjust(r, key, n);
         for (int j = 0; j < n; j += W) {

@@ -8,13 +8,15 @@
 extern "C" {
 #endif
 
-typedef enum Type { XATTN_FLOAT32, XATTN_FLOAT16, XATTN_BFLOAT16, XATTN_BOOL } Type;
+// XATTN_INT8 is for keys and values only, whose rows have a factor each.
+typedef enum Type { XATTN_FLOAT32, XATTN_FLOAT16, XATTN_BFLOAT16, XATTN_BOOL, XATTN_INT8 } Type;
 
 // Strides are in elements, 0 where an entry is shared. The last dimension is contiguous.
 typedef struct Operand {
   const void *data;
   Type type;
   int64_t batch, head, row;
+  const float *scales; // XATTN_INT8: the factor of element i is scales[i / row]
 } Operand;
 
 // data == NULL: no mask. XATTN_BOOL takes keys away where it is 0, float types are added to the scores.
@@ -62,6 +64,8 @@ typedef struct Kernel {
   void (*plan)(const Problem *, Plan *);
   void (*attend)(const Problem *, const Plan *, int64_t item, void *scratch, void *partials);
   void (*finish)(const Problem *, const Plan *, int64_t tile, void *scratch, void *partials);
+  // One row for a memory, each element rounded to the nearest, ties to even. For XATTN_INT8 *scale becomes its factor.
+  void (*convert)(Type from, const void *source, Type to, void *target, float *scale, int64_t width);
 } Kernel;
 
 extern const Kernel xattn_avx512, xattn_avx2, xattn_neon, xattn_scalar;

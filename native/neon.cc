@@ -108,6 +108,16 @@ XATTN_INLINE vec hideZeros(const uint8_t *p) {
   return vreinterpretq_f32_u32(
       vandq_u32(vceqzq_u32(vld1q_u32(wide)), vreinterpretq_u32_f32(vdupq_n_f32(-XATTN_INFINITY))));
 }
+XATTN_INLINE vec fromSigned(const int8_t *p) {
+  float t[4] = {(float)p[0], (float)p[1], (float)p[2], (float)p[3]};
+  return vld1q_f32(t);
+}
+// a is within the range of int8.
+XATTN_INLINE void toSigned(int8_t *p, vec a) {
+  int32_t t[4];
+  vst1q_s32(t, vcvtnq_s32_f32(a));
+  for (int i = 0; i < 4; i++) p[i] = (int8_t)t[i];
+}
 XATTN_INLINE void toHalf(uint16_t *p, vec a) {
   vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(a)));
 }
@@ -137,5 +147,5 @@ XATTN_INLINE vec sums(const vec *a) {
 #include "kernel-inl.h"
 
 } // namespace
-extern "C" const Kernel xattn_neon = {"neon", plan, attend, finish};
+extern "C" const Kernel xattn_neon = {"neon", plan, attend, finish, convert};
 #endif

@@ -1,5 +1,5 @@
 // Between memory, where rows lie as their owner laid them, and scratch, where lanes are rows: transposes W x W at a
-// time.
+// time. And from one element type to another.
 
 // Query rows, times a factor, to [width, and up to W more][R]; lanes without a row are 0.
 template <int R>
@@ -50,12 +50,49 @@ XATTN_INLINE const float *asFloats(const Operand &from, int64_t start, int64_t w
     return (const float *)from.data + start;
   }
   *stride = width;
+  const float *scales = from.type == XATTN_INT8 ? scalesOf(from, start) : nullptr;
   for (int j = 0; j < n; j++) {
     for (int64_t k = 0; k < width; k += W) {
       const int some = (int)smaller(W, width - k);
-      const vec x = loadAs(from.type, from.data, start + j * from.row + k, some);
+      vec x = loadAs(from.type, from.data, start + j * from.row + k, some);
+      if (scales) x = mul(x, broadcast(scales + j));
       storeAs(XATTN_FLOAT32, scratch, j * width + k, x, some);
     }
   }
   return scratch;
+}
+
+// The factor of a row as int8: its largest element becomes 127. NaN where the row has NaN or an infinity, so that the
+// whole row is NaN when it is read.
+XATTN_INLINE float scaleOf(Type type, const void *row, int64_t width) {
+  vec top = broadcast(0.0f), bad = broadcast(0.0f);
+  for (int64_t k = 0; k < width; k += W) {
+    const vec x = loadAs(type, row, k, (int)smaller(W, width - k));
+    top = max(absolute(x), top);
+    bad = add(bad, sub(x, x));
+  }
+  return all(equal(bad, broadcast(0.0f))) ? largest(top) / 127 : INFINITE - INFINITE;
+}
+
+// A row divided by its factor, in -127..127. What is too small for a factor is 0.
+XATTN_INLINE void toSignedRow(Type type, const void *row, int8_t *to, float scale, int64_t width) {
+  const vec divisor = broadcast(scale == 0 ? 1.0f : scale);
+  for (int64_t k = 0; k < width; k += W) {
+    const int n = (int)smaller(W, width - k);
+    const vec x = div(loadAs(type, row, k, n), divisor);
+    int8_t bytes[W];
+    toSigned(bytes, max(min(x, broadcast(127.0f)), broadcast(-127.0f)));
+    for (int i = 0; i < n; i++) to[k + i] = bytes[i];
+  }
+}
+
+void convert(Type from, const void *source, Type to, void *target, float *scale, int64_t width) {
+  if (to == XATTN_INT8) {
+    *scale = scaleOf(from, source, width);
+    return toSignedRow(from, source, (int8_t *)target, *scale, width);
+  }
+  for (int64_t k = 0; k < width; k += W) {
+    const int n = (int)smaller(W, width - k);
+    storeAs(to, target, k, loadAs(from, source, k, n), n);
+  }
 }

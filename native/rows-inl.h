@@ -14,17 +14,23 @@ XATTN_INLINE int64_t ceilDivide(int64_t a, int64_t b) {
 }
 
 XATTN_INLINE int64_t sizeOf(Type type) {
-  return type == XATTN_FLOAT32 ? 4 : type == XATTN_BOOL ? 1 : 2;
+  return type == XATTN_FLOAT32 ? 4 : type == XATTN_BOOL || type == XATTN_INT8 ? 1 : 2;
 }
 
 XATTN_INLINE const void *at(const void *data, Type type, int64_t index) {
   return (const char *)data + index * sizeOf(type);
 }
 
-// The first n <= W elements at an index, as floats; the other lanes are 0.
+// The first n <= W elements at an index, as floats; the other lanes are 0. int8 is without its factor.
 XATTN_INLINE vec loadAs(Type type, const void *data, int64_t index, int n) {
   const void *p = at(data, type, index);
   if (type == XATTN_FLOAT32) return n == W ? load((const float *)p) : loadFirst((const float *)p, n);
+  if (type == XATTN_INT8) {
+    if (n == W) return fromSigned((const int8_t *)p);
+    int8_t bytes[W] = {0};
+    for (int i = 0; i < n; i++) bytes[i] = ((const int8_t *)p)[i];
+    return fromSigned(bytes);
+  }
   uint16_t words[W] = {0};
   const uint16_t *source = (const uint16_t *)p;
   if (n < W) {
@@ -52,6 +58,11 @@ XATTN_INLINE void storeAs(Type type, void *data, int64_t index, vec a, int n) {
   if (n < W) {
     for (int i = 0; i < n; i++) ((uint16_t *)p)[i] = words[i];
   }
+}
+
+// Factors of the rows from the one on that begins at an element.
+XATTN_INLINE const float *scalesOf(const Operand &x, int64_t index) {
+  return x.scales + index / x.row;
 }
 
 // Rows of one group read the same keys and values: the queries of the heads that share a key head, and those of all

@@ -147,6 +147,14 @@ XATTN_INLINE vec fromBfloat(const uint16_t *p) {
 XATTN_INLINE vec hideZeros(const uint8_t *p) {
   XATTN_EACH(vec, p[i] ? 0.0f : -XATTN_INFINITY);
 }
+XATTN_INLINE vec fromSigned(const int8_t *p) {
+  XATTN_EACH(vec, (float)p[i]);
+}
+// a is within the range of int8.
+XATTN_INLINE void toSigned(int8_t *p, vec a) {
+  vec r = roundNearest(a);
+  XATTN_UNROLL for (int i = 0; i < W; i++) p[i] = (int8_t)r.x[i];
+}
 XATTN_INLINE void toHalf(uint16_t *p, vec a) {
   XATTN_UNROLL for (int i = 0; i < W; i++) p[i] = floatToHalf(a.x[i]);
 }
@@ -173,4 +181,4 @@ XATTN_INLINE vec sums(const vec *a) {
 #include "kernel-inl.h"
 
 } // namespace
-extern "C" const Kernel xattn_scalar = {"scalar", plan, attend, finish};
+extern "C" const Kernel xattn_scalar = {"scalar", plan, attend, finish, convert};

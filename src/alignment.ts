@@ -27,7 +27,7 @@ const DEFAULTS = { heads: undefined, median: 7, normalize: true } as const satis
   keyof AlignmentOptions,
   unknown
 >;
-const KNOWN = Object.keys(DEFAULTS) as (keyof AlignmentOptions)[];
+const KNOWN: ReadonlySet<string> = new Set(Object.keys(DEFAULTS));
 
 /**
  * The monotonic alignment of queries to keys that agrees best with where the queries looked: how speech recognisers take

@@ -2,6 +2,7 @@ import { checkFixed, type FloatArray } from "./arrays.js";
 import { currentBackend, whyNotFaster } from "./backend.js";
 import { allocateResult, type Call, checkCall, checkStillThere, fillIdle, isIdle } from "./call.js";
 import { wrongKind } from "./errors.js";
+import { KeyValueMemory, rowsOf } from "./memory.js";
 import { type AttentionOptions, checkSignal } from "./options.js";
 import type { Backend, Execution } from "./problem.js";
 import { isPacked, type Tensor, type TensorLike } from "./tensor.js";
@@ -50,6 +51,9 @@ export interface Explanation extends Execution {
  * threads use them in place, and Node-API cannot hold them. A transfer rejects the promise at the end of the call, but
  * where the memory is freed before that, the process may crash. A SharedArrayBuffer cannot be transferred.
  *
+ * A KeyValueMemory instead of key and value may have another layout and rank than the query. The call sees it as it is
+ * when the call begins; what happens to it later does not matter.
+ *
  * @returns a promise that rejects with TypeError for an argument of the wrong kind and RangeError for a wrong value,
  * before any work; with the signal's reason after an abort, and then the content of `out` is undefined
  * @example
@@ -57,13 +61,19 @@ export interface Explanation extends Execution {
  * const memory = { data: new Float32Array(8 * 77 * 64), dims: [8, 77, 64] };
  * const { output, lse } = await attention(query, memory, memory, { lse: true }); // dims [8, 10, 64] and [8, 10]
  */
-export async function attention<Query extends TensorLike, Lse extends boolean = false, Weights extends boolean = false>(
+export function attention<Query extends TensorLike, Lse extends boolean = false, Weights extends boolean = false>(
+  query: Query,
+  memory: KeyValueMemory,
+  options?: AttentionOptions<Lse, Weights>,
+): Promise<AttentionResult<OutputData<Query>, Lse, Weights>>;
+export function attention<Query extends TensorLike, Lse extends boolean = false, Weights extends boolean = false>(
   query: Query,
   key: TensorLike,
   value: TensorLike,
-  options: AttentionOptions<Lse, Weights> = {},
-): Promise<AttentionResult<OutputData<Query>, Lse, Weights>> {
-  const call = checkCall(query, key, value, options);
+  options?: AttentionOptions<Lse, Weights>,
+): Promise<AttentionResult<OutputData<Query>, Lse, Weights>>;
+export async function attention(...given: Arguments): Promise<AttentionResult> {
+  const call = checkArguments(...given);
   const { signal, out } = call.options;
   checkSignal(signal);
   for (const { name, data } of call.inputs) checkFixed(`${name}.data`, data);
@@ -73,10 +83,25 @@ export async function attention<Query extends TensorLike, Lse extends boolean = 
   const result = allocateResult(call);
   if (isIdle(call.problem)) fillIdle(call.problem);
   else await runAsync(backend, call, signal);
-  return result as AttentionResult<OutputData<Query>, Lse, Weights>;
+  return result as AttentionResult;
+}
+
+type Arguments = [
+  query: TensorLike,
+  keyOrMemory: TensorLike | KeyValueMemory,
+  valueOrOptions?: TensorLike | AttentionOptions,
+  options?: AttentionOptions,
+];
+
+function checkArguments(...[query, key, value, options = {}]: Arguments): Call {
+  if (!(key instanceof KeyValueMemory)) return checkCall(query, { key, value: value as TensorLike }, options);
+  return checkCall(query, rowsOf(key), (value ?? {}) as AttentionOptions);
 }
 
 async function runAsync(backend: Backend, call: Call, signal: AbortSignal | undefined): Promise<void> {
+  // The memory may move on to another store, or be disposed.
+  const store = call.memory?.store;
+  store?.hold();
   try {
     await backend.runAsync(call.problem, signal);
   } catch (error) {
@@ -84,6 +109,8 @@ async function runAsync(backend: Backend, call: Call, signal: AbortSignal | unde
     signal?.throwIfAborted();
     checkStillThere(call);
     throw error;
+  } finally {
+    store?.release();
   }
   checkStillThere(call);
 }
@@ -98,18 +125,24 @@ async function runAsync(backend: Backend, call: Call, signal: AbortSignal | unde
  */
 export function attentionSync<Query extends TensorLike, Lse extends boolean = false, Weights extends boolean = false>(
   query: Query,
+  memory: KeyValueMemory,
+  options?: AttentionOptions<Lse, Weights>,
+): AttentionResult<OutputData<Query>, Lse, Weights>;
+export function attentionSync<Query extends TensorLike, Lse extends boolean = false, Weights extends boolean = false>(
+  query: Query,
   key: TensorLike,
   value: TensorLike,
-  options: AttentionOptions<Lse, Weights> = {},
-): AttentionResult<OutputData<Query>, Lse, Weights> {
-  const call = checkCall(query, key, value, options);
+  options?: AttentionOptions<Lse, Weights>,
+): AttentionResult<OutputData<Query>, Lse, Weights>;
+export function attentionSync(...given: Arguments): AttentionResult {
+  const call = checkArguments(...given);
   const { signal } = call.options;
   if (signal !== undefined) throw wrongKind("signal", "nothing (attentionSync cannot abort)", signal);
   const backend = currentBackend();
   const result = allocateResult(call);
   if (isIdle(call.problem)) fillIdle(call.problem);
   else backend.run(call.problem);
-  return result as AttentionResult<OutputData<Query>, Lse, Weights>;
+  return result as AttentionResult;
 }
 
 /**
@@ -119,17 +152,14 @@ export function attentionSync<Query extends TensorLike, Lse extends boolean = fa
  * @example
  * explain(query, key, value); // { backend: "avx2", kernel: "prefill", threads: 8, inline: false, reasons: [] }
  */
-export function explain(
-  query: TensorLike,
-  key: TensorLike,
-  value: TensorLike,
-  options: AttentionOptions = {},
-): Explanation {
-  const { options: read, problem, shapes } = checkCall(query, key, value, options);
+export function explain(query: TensorLike, memory: KeyValueMemory, options?: AttentionOptions): Explanation;
+export function explain(query: TensorLike, key: TensorLike, value: TensorLike, options?: AttentionOptions): Explanation;
+export function explain(...given: Arguments): Explanation {
+  const { options: read, problem, shapes } = checkArguments(...given);
   checkSignal(read.signal);
   const backend = currentBackend();
   const reasons = whyNotFaster(backend);
-  for (const view of [shapes.query, shapes.key, shapes.value]) {
+  for (const view of [shapes.query, ...Object.values(shapes.keyValue ?? {})]) {
     if (!isPacked(view)) reasons.push(`"${view.name}" is copied first: the stride of its last dimension is not 1`);
   }
   const execution = isIdle(problem) ? { kernel: "none", threads: 1, inline: true } : backend.describe(problem);

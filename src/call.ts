@@ -1,6 +1,8 @@
 // One call on its way from arguments to a backend: first checked, then given memory for its results.
 import { allocate, checkAttached, type FloatArray, kernelArray, type TypedArray } from "./arrays.js";
 import { wrongValue } from "./errors.js";
+import { MemoryRows } from "./memory-rows.js";
+import { matchMemory } from "./memory-shapes.js";
 import {
   type AttentionOptions,
   alibiOf,
@@ -18,14 +20,15 @@ import {
   threadsOf,
   windowOf,
 } from "./options.js";
-import type { Operand, Problem } from "./problem.js";
+import type { Problem } from "./problem.js";
 import {
+  dimsOf,
   fold,
   inputOperand,
+  type KeyValue,
   mapDims,
   maskOperand,
   matchShapes,
-  outputDims,
   outputOperand,
   type Shapes,
 } from "./shapes.js";
@@ -34,8 +37,10 @@ import { floatView, isPacked, maskView, pack, product, type Tensor, type TensorL
 /** A call after its checks. */
 export interface Call {
   options: AttentionOptions;
-  /** Query, key, value and, where there is one, the mask. */
+  /** Query, key and value unless a memory has them, and the mask where there is one. */
   inputs: View[];
+  /** What it attends to, instead of key and value. */
+  memory: MemoryRows | undefined;
   shapes: Shapes;
   /** Unfolded. */
   outputDims: number[];
@@ -51,24 +56,38 @@ export interface Result {
 }
 
 const NO_DATA = new Float32Array(1);
-const NO_OUTPUT: Operand = { data: NO_DATA, type: "float32", batch: 0, head: 0, row: 0 };
+const NO_OUTPUT: Problem["output"] = { data: NO_DATA, type: "float32", batch: 0, head: 0, row: 0 };
+
+/** Key and value of a call, or the memory that has both. */
+export type Attended = { key: TensorLike; value: TensorLike } | MemoryRows;
 
 /** Everything that can be said against a call is said here, before any work. */
-export function checkCall(query: TensorLike, key: TensorLike, value: TensorLike, given: AttentionOptions): Call {
+export function checkCall(query: TensorLike, attended: Attended, given: AttentionOptions): Call {
   const options = readOptions(given);
   const name = layoutName(options);
-  const inputs = [floatView("query", query), floatView("key", key), floatView("value", value)];
-  if (options.mask !== undefined) inputs.push(maskView(options.mask));
-  const shapes = matchShapes(name, options.heads, inputs[0], inputs[1], inputs[2]);
-  const problem = checkProblem(shapes, inputs[3], options);
-  const dims = outputDims(shapes.layout, shapes.sizes);
+  const inputs = [floatView("query", query)];
+  const memory = attended instanceof MemoryRows ? attended : undefined;
+  if (!(attended instanceof MemoryRows))
+    inputs.push(floatView("key", attended.key), floatView("value", attended.value));
+  const mask = options.mask === undefined ? undefined : maskView(options.mask);
+  if (mask !== undefined) inputs.push(mask);
+  const shapes = memory
+    ? matchMemory(name, options.heads, inputs[0], memory.sizes, memory.length)
+    : matchShapes(name, options.heads, inputs[0], inputs[1], inputs[2]);
+  const problem = checkProblem(shapes, memory, mask, options);
+  const dims = dimsOf("output", shapes.layout, shapes.sizes);
   if (options.out !== undefined) checkOut(options, problem.query.type, fold(dims, shapes.layout), inputs);
-  return { options, inputs, shapes, outputDims: dims, problem };
+  return { options, inputs, memory, shapes, outputDims: dims, problem };
 }
 
-function checkProblem(shapes: Shapes, mask: View | undefined, options: AttentionOptions): Problem {
+function checkProblem(
+  shapes: Shapes,
+  memory: MemoryRows | undefined,
+  mask: View | undefined,
+  options: AttentionOptions,
+): Problem {
   const { layout, sizes } = shapes;
-  const keyLengths = keyLengthsOf(options, sizes);
+  const keyLengths = memory === undefined ? keyLengthsOf(options, sizes) : memory.lengthsFor(options, sizes);
   const causal = isCausal(options);
   const [windowLeft, windowRight] = windowOf(options);
   return {
@@ -85,8 +104,7 @@ function checkProblem(shapes: Shapes, mask: View | undefined, options: Attention
     windowLeft,
     windowRight,
     query: inputOperand(shapes.query, layout),
-    key: inputOperand(shapes.key, layout),
-    value: inputOperand(shapes.value, layout),
+    ...attendedOperands(shapes, memory),
     output: NO_OUTPUT,
     mask: mask === undefined ? undefined : maskOperand(mask, sizes),
     keyLengths,
@@ -99,11 +117,20 @@ function checkProblem(shapes: Shapes, mask: View | undefined, options: Attention
   };
 }
 
+function attendedOperands({ layout, keyValue }: Shapes, memory: MemoryRows | undefined) {
+  if (memory !== undefined) {
+    const { store } = memory;
+    return { key: store.operand("key"), value: store.operand("value"), outside: store.outside };
+  }
+  const { key, value } = keyValue as KeyValue;
+  return { key: inputOperand(key, layout), value: inputOperand(value, layout), outside: undefined };
+}
+
 /** Gives the call memory for its results, the caller's `out` where there is one, and for copies of gappy inputs. */
 export function allocateResult(call: Call): Result {
   const { shapes, outputDims, problem } = call;
   const { out } = call.options;
-  const { layout, query, key, value } = shapes;
+  const { layout, query, keyValue } = shapes;
   const { type } = problem.query;
   checkStillThere(call);
   const data = out ?? allocate("output", query.className, product(outputDims));
@@ -118,8 +145,8 @@ export function allocateResult(call: Call): Result {
     problem.weights = result.weights.data;
   }
   if (!isPacked(query)) problem.query = inputOperand(pack(query), layout);
-  if (!isPacked(key)) problem.key = inputOperand(pack(key), layout);
-  if (!isPacked(value)) problem.value = inputOperand(pack(value), layout);
+  if (keyValue && !isPacked(keyValue.key)) problem.key = inputOperand(pack(keyValue.key), layout);
+  if (keyValue && !isPacked(keyValue.value)) problem.value = inputOperand(pack(keyValue.value), layout);
   return result;
 }
 
@@ -145,8 +172,13 @@ export function fillIdle({ heads, tq, sinks, output, lse }: Problem): void {
  * during an asynchronous call, although it must not.
  */
 export function checkStillThere({ options, inputs, outputDims }: Call): void {
-  for (const { name, data, length } of inputs) checkLength(`${name}.data`, data, length);
+  checkViews(inputs);
   if (options.out !== undefined) checkLength("out", options.out, product(outputDims));
+}
+
+/** The same of tensors alone. */
+export function checkViews(views: readonly View[]): void {
+  for (const { name, data, length } of views) checkLength(`${name}.data`, data, length);
 }
 
 export function checkLength(name: string, data: TypedArray | FloatArray, length: number): void {

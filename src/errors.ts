@@ -35,6 +35,15 @@ export function resizable(name: string): TypeError {
   return new TypeError(message(name, "a buffer of fixed length in an asynchronous call", "a resizable one"));
 }
 
+export function disposed(name: string): TypeError {
+  return new TypeError(message(name, "a memory that has not been disposed", "a disposed one"));
+}
+
+/** A descriptor whose memory is not there, or no longer. */
+export function notShared(name: string): RangeError {
+  return new RangeError(message(name, "one of share() that has not been claimed", "a claimed or forged one"));
+}
+
 export function overlapping(name: string, other: string): RangeError {
   return new RangeError(message(name, `memory apart from "${other}"`, "an overlap"));
 }

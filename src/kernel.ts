@@ -1,6 +1,7 @@
 import { setImmediate } from "node:timers/promises";
 import { KEYS } from "./block.js";
 import type { Backend, Problem } from "./problem.js";
+import { SharedStore } from "./shared-store.js";
 import { maxRows, Tile } from "./tile.js";
 
 /**
@@ -11,14 +12,14 @@ export const js: Backend = {
   name: "js",
 
   run(problem) {
-    const work = blocks(problem);
+    const work = blocks(inside(problem));
     while (!work.next().done) {}
   },
 
   async runAsync(problem, signal) {
     signal?.throwIfAborted();
     let since = performance.now();
-    for (const _ of blocks(problem)) {
+    for (const _ of blocks(inside(problem))) {
       if (performance.now() - since < SLICE_MS) continue;
       await setImmediate();
       signal?.throwIfAborted();
@@ -30,10 +31,19 @@ export const js: Backend = {
     const { size } = plan(problem);
     return { kernel: size === 1 ? "decode" : `tiled ${size}x${KEYS}`, threads: 1, inline: true };
   },
+
+  newStore(sizes) {
+    return new SharedStore(sizes);
+  },
 };
 
 // The event loop waits for 8 ms at most: this and one step, mostly of 0.2 ms, of 2 ms where d + dv is 32768.
 const SLICE_MS = 5;
+
+// Memories of native backends are copied, for this call: who has the addon does not need this backend to be fast.
+function inside(problem: Problem): Problem {
+  return problem.outside === undefined ? problem : { ...problem, ...problem.outside.read() };
+}
 
 /** The whole work in small steps: a block of keys for one tile, or the weights of one query. */
 function* blocks(p: Problem): Generator<void> {

@@ -6,7 +6,16 @@ import { layoutName, readOptions } from "./options.js";
 import type { Operand } from "./problem.js";
 import { READABLE, readRows, writeRow } from "./read.js";
 import { fold, inputOperand, type Layout, type LayoutName, layoutOf, ofRank, outputOperand, split } from "./shapes.js";
-import { floatView, isPacked, pack, product, type Tensor, type TensorLike, type View } from "./tensor.js";
+import {
+  type ElementType,
+  floatView,
+  isPacked,
+  pack,
+  product,
+  type Tensor,
+  type TensorLike,
+  type View,
+} from "./tensor.js";
 
 /** What attention() gives with `lse: true` for some of the keys. */
 export interface Part {
@@ -22,7 +31,7 @@ export interface MergeOptions {
   heads?: number | undefined;
 }
 
-const OPTIONS = ["layout", "heads"] as const satisfies (keyof MergeOptions)[];
+const OPTIONS: ReadonlySet<string> = new Set(["layout", "heads"] satisfies (keyof MergeOptions)[]);
 
 /** What the dims of an output say. */
 interface PartShape {
@@ -39,7 +48,7 @@ interface PartShape {
 
 /** A checked part. */
 interface Shard {
-  output: Operand;
+  output: Operand<ElementType>;
   /** [batch, heads, tq], contiguous. */
   lse: Float32Array;
 }
@@ -132,7 +141,12 @@ function unfoldHeads(view: View, layout: Layout, heads = 1): View {
   throw wrongValue(`${view.name}.${view.field}[${layout.rank - 1}]`, `a multiple of ${heads} (heads)`, last);
 }
 
-function mergeShards({ batch, heads, tq, dv }: PartShape, shards: Shard[], to: Operand, lse: Float32Array): void {
+function mergeShards(
+  { batch, heads, tq, dv }: PartShape,
+  shards: Shard[],
+  to: Operand<ElementType>,
+  lse: Float32Array,
+): void {
   const shares = new Float64Array(shards.length);
   const sums = new Float64Array(dv);
   for (let b = 0, row = 0; b < batch; b++) {

@@ -2,7 +2,9 @@
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { loadFailure, wrongValue } from "./errors.js";
+import { type Memories, NativeStore, TYPES } from "./native-store.js";
 import type { Backend, Execution, Mask, Operand, Problem } from "./problem.js";
+import type { Store, StoreSizes } from "./store.js";
 import type { TypedArray } from "./tensor.js";
 
 /** What native/binding.cc exports. */
@@ -19,6 +21,7 @@ interface Addon {
   readonly describe: Entry<Execution>;
   /** Makes cancelled calls resolve that have not had their turn. */
   readonly sweep: () => void;
+  readonly memories: Memories;
 }
 
 type Entry<Result> = (
@@ -27,6 +30,8 @@ type Entry<Result> = (
   query: TypedArray,
   key: TypedArray,
   value: TypedArray,
+  keyScales: Float32Array | undefined,
+  valueScales: Float32Array | undefined,
   output: TypedArray,
   mask: TypedArray | undefined,
   keyLengths: Int32Array | undefined,
@@ -35,6 +40,7 @@ type Entry<Result> = (
   sinks: Float32Array | undefined,
   lse: Float32Array | undefined,
   weights: Float32Array | undefined,
+  memory: object | undefined,
   cancel: Int32Array | undefined,
 ) => Result;
 
@@ -46,10 +52,9 @@ const FIELDS = [
   ...OPERANDS.flatMap((operand) => OPERAND_FIELDS.map((field) => `${operand}.${field}`)),
   "mask.key",
   "threads",
+  ..."memory.key memory.value memory.keyScales memory.valueScales".split(" "),
 ];
 
-/** enum Type of native/kernel.h. */
-const TYPES = { float32: 0, float16: 1, bfloat16: 2, bool: 3 };
 const NO_MASK = { type: "bool", batch: 0, head: 0, row: 0, key: 0 } as const;
 
 // One for all calls: the addon has read it when it returns.
@@ -77,6 +82,11 @@ function fillBlock(p: Problem): void {
   fillOperand(28, mask);
   block[32] = mask.key;
   block[33] = p.threads;
+  if (p.outside === undefined) return;
+  block[34] = p.outside.places.key;
+  block[35] = p.outside.places.value;
+  block[36] = p.outside.places.keyScales;
+  block[37] = p.outside.places.valueScales;
 }
 
 function fillOperand(
@@ -98,6 +108,8 @@ function enter<Result>(entry: Entry<Result>, kernel: number, p: Problem, cancel?
     query.data,
     key.data,
     value.data,
+    key.scales,
+    value.scales,
     output.data,
     mask?.data,
     keyLengths,
@@ -106,6 +118,7 @@ function enter<Result>(entry: Entry<Result>, kernel: number, p: Problem, cancel?
     sinks,
     lse,
     weights,
+    p.outside?.handle,
     cancel,
   );
 }
@@ -128,6 +141,10 @@ class NativeBackend implements Backend {
 
   describe(problem: Problem): Execution {
     return enter(this.#addon.describe, this.#kernel, problem);
+  }
+
+  newStore(sizes: StoreSizes): Store {
+    return new NativeStore(this.#addon.memories, this.#kernel, sizes);
   }
 
   async runAsync(problem: Problem, signal: AbortSignal | undefined): Promise<void> {
@@ -192,6 +209,12 @@ export function nativeBackends(): Backend[] {
   if (loaded instanceof Error) return [];
   const addon = loaded;
   return addon.kernels.map((_, kernel) => new NativeBackend(addon, kernel));
+}
+
+/** Where native memories are; undefined where there is no addon. */
+export function nativeMemories(): Memories | undefined {
+  loaded ??= load();
+  return loaded instanceof Error ? undefined : loaded.memories;
 }
 
 function load(): Addon | Error {

@@ -62,18 +62,18 @@ export const DEFAULTS = {
   signal: undefined,
 } as const satisfies Record<keyof AttentionOptions, unknown>;
 
-const KNOWN = Object.keys(DEFAULTS) as (keyof AttentionOptions)[];
+const KNOWN: ReadonlySet<string> = new Set(Object.keys(DEFAULTS));
 const INT32 = 2 ** 31;
 
 /** Every option read once: an accessor may answer otherwise the next time, after its answer was checked. */
 export function readOptions<Options extends object = AttentionOptions>(
   options: Options,
-  known: readonly (keyof Options & string)[] = KNOWN as never,
+  known: ReadonlySet<string> = KNOWN,
 ): Options {
   if (typeof options !== "object" || options === null) throw wrongKind("options", "an object", options);
   const read: Partial<Options> = {};
   for (const name in options) {
-    if (!known.includes(name)) throw unknownOption(name, known);
+    if (!known.has(name)) throw unknownOption(name, [...known]);
     read[name] = options[name];
   }
   return read as Options;
@@ -110,14 +110,18 @@ export function flag(name: string, value: boolean | undefined, otherwise: boolea
   throw wrongKind(name, "a boolean", value);
 }
 
-export function keyLengthsOf({ keyLengths }: AttentionOptions, { batch, tk }: Sizes): Int32Array | undefined {
+export function keyLengthsOf(
+  { keyLengths }: Pick<AttentionOptions, "keyLengths">,
+  { batch, tk }: Pick<Sizes, "batch" | "tk">,
+  keys = 'tk of "key"',
+): Int32Array | undefined {
   if (keyLengths === undefined) return DEFAULTS.keyLengths;
   const list = entries("keyLengths", keyLengths, batch, "one per batch entry");
   const lengths = new Int32Array(batch);
   for (let b = 0; b < batch; b++) {
     const length = typeof list[b] === "bigint" ? Number(list[b]) : (list[b] as number);
     if (!Number.isInteger(length) || length < 0 || length > tk) {
-      throw wrong(`keyLengths[${b}]`, `an integer from 0 to ${tk} (tk of "key")`, list[b]);
+      throw wrong(`keyLengths[${b}]`, `an integer from 0 to ${tk} (${keys})`, list[b]);
     }
     lengths[b] = length;
   }
@@ -239,7 +243,7 @@ export function integer(name: string, given: unknown, low: number, high = Number
 }
 
 /** RangeError for a value of the right type, TypeError for another. */
-function wrong(name: string, expected: string, got: unknown, type: "number" | "string" = "number"): Error {
+export function wrong(name: string, expected: string, got: unknown, type: "number" | "string" = "number"): Error {
   const right = typeof got === type || (type === "number" && typeof got === "bigint");
   return right ? wrongValue(name, expected, got) : wrongKind(name, expected, got);
 }

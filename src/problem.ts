@@ -1,9 +1,15 @@
+import type { Outside, Store, StoreSizes } from "./store.js";
 import type { ElementType, TypedArray } from "./tensor.js";
 
+/** Element types of memories. int8 has a float32 factor for each row. */
+export type MemoryType = ElementType | "int8";
+
 /** A tensor as kernels see it: strides in elements, 0 where an entry is shared; the last dimension is contiguous. */
-export interface Operand {
+export interface Operand<Type extends MemoryType = MemoryType> {
   data: TypedArray;
-  type: ElementType;
+  type: Type;
+  /** For int8: the factor of element i is scales[floor(i / row)]. */
+  scales?: Float32Array | undefined;
   /** Elements from one batch entry to the next. */
   batch: number;
   /** Elements from one head to the next (key heads for key and value). */
@@ -38,10 +44,10 @@ export interface Problem {
   /** -1: open on that side. */
   windowLeft: number;
   windowRight: number;
-  query: Operand;
+  query: Operand<ElementType>;
   key: Operand;
   value: Operand;
-  output: Operand;
+  output: Operand<ElementType>;
   mask: Mask | undefined;
   /** Per batch entry, 0..tk. */
   keyLengths: Int32Array | undefined;
@@ -57,6 +63,8 @@ export interface Problem {
   weights: Float32Array | undefined;
   /** Upper bound of threads for this call; 0: the pool's size. */
   threads: number;
+  /** Where key and value lie outside JavaScript's memory, and have no data here. */
+  outside: Outside | undefined;
 }
 
 /** How a backend would run a problem. */
@@ -77,4 +85,6 @@ export interface Backend {
   /** Leaves the event loop free; rejects with the signal's reason within one tile row of work after an abort. */
   runAsync(problem: Problem, signal: AbortSignal | undefined): Promise<void>;
   describe(problem: Problem): Execution;
+  /** An empty store of the kind that the backend reads best. All backends read all of them. */
+  newStore(sizes: StoreSizes): Store;
 }

@@ -15,14 +15,14 @@ export const SHAPES = {
 
 type Name = keyof typeof SHAPES;
 type Input = "query" | "key" | "value";
-type Size = (typeof SHAPES)[Name][number];
+export type Size = (typeof SHAPES)[Name][number];
 
 /** The sizes of one call, by their names in SHAPES. */
 export type Sizes = Record<Size, number>;
 
 // While a call is checked, its sizes stand in an array by their place in this list: faster than by name.
 const SIZES: readonly Size[] = ["batch", "heads", "kvHeads", "tq", "tk", "d", "dv"];
-const UNKNOWN = -1;
+export const UNKNOWN = -1;
 const INPUTS = { query: places("query"), key: places("key"), value: places("value") };
 
 function places(name: Input): number[] {
@@ -31,7 +31,7 @@ function places(name: Input): number[] {
 
 // The axes of SHAPES by letter: t is tq or tk, d is d or dv.
 const AXES = "bhtd";
-const [BATCH, HEADS, ROWS, COLUMNS] = [0, 1, 2, 3];
+export const [BATCH, HEADS, ROWS, COLUMNS] = [0, 1, 2, 3];
 
 // The orders in which dims may hold the axes. "heads" is the option of that name: its tensors are those of "bthd" with
 // the last two dimensions folded into one.
@@ -53,7 +53,8 @@ export interface Layout {
   axes: readonly number[];
 }
 
-const LAYOUTS = { bhtd: byRank("bhtd"), bthd: byRank("bthd"), heads: byRank("heads") };
+/** By name, then by rank. */
+export const LAYOUTS = { bhtd: byRank("bhtd"), bthd: byRank("bthd"), heads: byRank("heads") };
 
 function byRank(name: LayoutName): (Layout | undefined)[] {
   const folded = name === "heads";
@@ -65,11 +66,16 @@ function byRank(name: LayoutName): (Layout | undefined)[] {
   return layouts;
 }
 
-/** Three tensors that belong together. Their dims are unfolded: heads have a dimension of their own. */
+/** What belongs together. Dims are unfolded: heads have a dimension of their own. */
 export interface Shapes {
   layout: Layout;
   sizes: Sizes;
   query: View;
+  /** Undefined where a memory has key and value. */
+  keyValue: KeyValue | undefined;
+}
+
+export interface KeyValue {
   key: View;
   value: View;
 }
@@ -86,8 +92,7 @@ export function matchShapes(name: LayoutName, heads: number | undefined, q: View
   const key = match(k, layout, known);
   checkGroups(k, layout, known);
   const value = match(v, layout, known);
-  const [batch, queryHeads, kvHeads, tq, tk, d, dv] = known;
-  return { layout, sizes: { batch, heads: queryHeads, kvHeads, tq, tk, d, dv }, query, key, value };
+  return { layout, sizes: sizesOf(known), query, keyValue: { key, value } };
 }
 
 /** How a tensor's dims are read, by their number. */
@@ -97,10 +102,19 @@ export function layoutOf(name: LayoutName, view: View, shape: Name): Layout {
   return layout;
 }
 
-// Checks a tensor against the sizes that are known, and notes those that it brings.
-function match(view: View, layout: Layout, known: number[]): View {
+/** Sizes by name, of those by place. */
+export function sizesOf([batch, heads, kvHeads, tq, tk, d, dv]: number[]): Sizes {
+  return { batch, heads, kvHeads, tq, tk, d, dv };
+}
+
+/**
+ * Checks a tensor against the sizes that are known, and notes those that it brings.
+ * @param known sizes by their place in SIZES
+ * @param owner who says what a size is
+ */
+export function match(view: View, layout: Layout, known: number[], owner = ownerOf): View {
   if (view.dims.length !== layout.rank) throw wrongRank(view, layout.name, view.name as Input, layout.rank);
-  const unfolded = layout.folded ? unfold(view, known) : view;
+  const unfolded = layout.folded ? unfold(view, known, owner) : view;
   const sizes = INPUTS[view.name as Input];
   for (let axis = BATCH; axis <= COLUMNS; axis++) {
     const at = layout.axes[axis];
@@ -108,14 +122,14 @@ function match(view: View, layout: Layout, known: number[]): View {
     const expected = known[sizes[axis]];
     if (size === expected) continue;
     if (expected === UNKNOWN || (axis === BATCH && expected === 1)) known[sizes[axis]] = size;
-    else if (axis !== BATCH || size !== 1) throw wrongSize(view, layout, axis, expected, size);
+    else if (axis !== BATCH || size !== 1) throw wrongSize(unfolded, layout, axis, expected, size, owner);
   }
   if (unfolded.dims[layout.axes[ROWS]] > MAX_ROWS) throw tooManyRows(view, layout);
   return unfolded;
 }
 
 // [.., heads * columns] as [.., heads, columns]. One of the two is known: heads, or d for the key.
-function unfold(view: View, known: number[]): View {
+function unfold(view: View, known: number[], owner: Owner): View {
   const last = view.dims.length - 1;
   const folded = view.dims[last];
   const sizes = INPUTS[view.name as Input];
@@ -124,7 +138,7 @@ function unfold(view: View, known: number[]): View {
   if (folded % divisor !== 0) {
     throw wrongValue(
       `${view.name}.${view.field}[${last}]`,
-      `a multiple of ${divisor} ${source(SIZES[sizes[unit]])}`,
+      `a multiple of ${divisor} ${source(SIZES[sizes[unit]], owner)}`,
       folded,
     );
   }
@@ -141,8 +155,8 @@ export function split(view: View, heads: number, columns: number): View {
   return { ...view, dims, strides };
 }
 
-// Lengths of keys and causal offsets are int32.
-const MAX_ROWS = 2 ** 31 - 1;
+/** Lengths of keys and causal offsets are int32. */
+export const MAX_ROWS = 2 ** 31 - 1;
 
 function checkGroups(view: View, layout: Layout, [, heads, kvHeads, , , d]: number[]): void {
   if (kvHeads === 0 ? heads === 0 : heads % kvHeads === 0) return;
@@ -152,12 +166,17 @@ function checkGroups(view: View, layout: Layout, [, heads, kvHeads, , , d]: numb
 }
 
 /** An input as backends see it. Strides of single entries are 0, so that any number of batch entries share them. */
-export function inputOperand({ data, type, dims, strides }: View, { axes }: Layout): Operand {
+export function inputOperand({ data, type, dims, strides }: View, { axes }: Layout): Operand<ElementType> {
   return operand(data, type as ElementType, axes, dims, strides);
 }
 
 /** The output as backends see it, over an array of its length. */
-export function outputOperand(data: TypedArray, type: ElementType, { axes }: Layout, dims: number[]): Operand {
+export function outputOperand(
+  data: TypedArray,
+  type: ElementType,
+  { axes }: Layout,
+  dims: number[],
+): Operand<ElementType> {
   return operand(data, type, axes, dims, contiguous(dims));
 }
 
@@ -172,11 +191,11 @@ function stride(at: number, dims: number[], strides: number[]): number {
   return at < 0 || dims[at] === 1 ? 0 : strides[at];
 }
 
-/** Dims of the output, unfolded. */
-export function outputDims({ axes }: Layout, sizes: Sizes): number[] {
+/** Dims of the output or of keys, unfolded. */
+export function dimsOf(name: "output" | "key", { axes }: Layout, sizes: Sizes): number[] {
   const dims: number[] = [];
   for (let axis = BATCH; axis <= COLUMNS; axis++) {
-    if (axes[axis] >= 0) dims[axes[axis]] = sizes[SHAPES.output[axis]];
+    if (axes[axis] >= 0) dims[axes[axis]] = sizes[SHAPES[name][axis]];
   }
   return dims;
 }
@@ -220,25 +239,31 @@ export function maskOperand(view: View, sizes: Sizes): Mask {
   return { data: view.data, type: view.type, batch, head, row, key };
 }
 
-function wrongSize(view: View, layout: Layout, axis: number, expected: number, size: number): RangeError {
+function wrongSize(view: View, layout: Layout, axis: number, expected: number, size: number, owner: Owner): RangeError {
   const shared = axis === BATCH ? "1 or " : "";
   const name = SHAPES[view.name as Input][axis];
-  return wrongValue(place(view, layout, axis), `${shared}${expected} ${source(name)}`, size);
+  const heads = layout.folded && axis === COLUMNS ? view.dims[layout.axes[HEADS]] : 1;
+  const times = heads === 1 ? "" : `${heads} times `;
+  return wrongValue(place(view, layout, axis), `${shared}${times}${expected} ${source(name, owner)}`, heads * size);
 }
 
 function tooManyRows(view: View, layout: Layout): RangeError {
   return wrongValue(place(view, layout, ROWS), `at most ${MAX_ROWS}`, view.dims[layout.axes[ROWS]]);
 }
 
-// Who says so: `(d of "query")`. The batch is everybody's.
-function source(size: Size): string {
-  if (size === "batch") return "(batch)";
-  const owner = (["query", "key", "value"] as const).find((name) => (SHAPES[name] as readonly Size[]).includes(size));
-  return `(${size} of "${owner}")`;
+/** Who says so: `(d of "query")`. The batch is everybody's. */
+export function source(size: Size, owner: Owner = ownerOf): string {
+  return size === "batch" ? "(batch)" : `(${size} of "${owner(size)}")`;
 }
 
-// `key.dims[3]`, as the user counts them.
-function place(view: View, layout: Layout, axis: number): string {
+export type Owner = (size: Size) => string | undefined;
+
+function ownerOf(size: Size): string | undefined {
+  return (["query", "key", "value"] as const).find((name) => (SHAPES[name] as readonly Size[]).includes(size));
+}
+
+/** `key.dims[3]`, as the user counts them. */
+export function place(view: View, layout: Layout, axis: number): string {
   return `${view.name}.${view.field}[${Math.min(layout.axes[axis], layout.rank - 1)}]`;
 }
 

@@ -193,7 +193,12 @@ describe("A wrong call", () => {
     ["no array of parts", TypeError, '"parts" expected an array of { output, lse }, got an object', [part]],
     ["no parts", RangeError, '"parts.length" expected at least 1, got 0', [[]]],
     ["a part that is none", TypeError, '"parts[1]" expected { output, lse }, got undefined', [[part, undefined]]],
-    ["a hole", TypeError, '"parts[0]" expected { output, lse }, got undefined', [[, part]]],
+    [
+      "a hole",
+      TypeError,
+      '"parts[0]" expected { output, lse }, got undefined',
+      [Object.assign(new Array(2), { 1: part })],
+    ],
     [
       "a part without lse",
       TypeError,

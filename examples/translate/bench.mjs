@@ -116,7 +116,7 @@ async function translateAll(translator, sources) {
 async function attentionTime(model, sources) {
   let spent = 0;
   const timed = /** @type {typeof attention} */ (
-    async (...call) => {
+    async (/** @type {Parameters<typeof attention>} */ ...call) => {
       const start = performance.now();
       const result = await attention(...call);
       spent += performance.now() - start;

@@ -1,0 +1,108 @@
+// Rows in a block of the addon, outside the JavaScript heap.
+import { randomUUID } from "node:crypto";
+import { tooLarge } from "./errors.js";
+import type { Operand } from "./problem.js";
+import { ARRAYS, type Form, type Outside, type Part, type Runs, Store, type StoreSizes } from "./store.js";
+
+/** What native/memory-binding.cc exports. Offsets and strides of copies are in bytes. */
+export interface Memories {
+  readonly allocate: (bytes: number) => object;
+  readonly release: (handle: object) => void;
+  readonly claim: (handle: object, from: number, to: number) => boolean;
+  readonly reclaim: (handle: object, from: number) => boolean;
+  readonly write: (kernel: number, handle: object, fields: Float64Array, data: Operand["data"]) => void;
+  readonly copy: (to: object, from: object, fields: Float64Array) => void;
+  readonly read: (handle: object, bytes: Uint8Array) => void;
+  readonly share: (handle: object, token: string, description: string) => void;
+  readonly claimShared: (token: string) => { handle: object; description: string } | undefined;
+}
+
+/** enum Type of native/kernel.h. */
+export const TYPES = { float32: 0, float16: 1, bfloat16: 2, bool: 3, int8: 4 } as const;
+
+const NO_DATA = new Float32Array(0);
+
+export class NativeStore extends Store implements Outside {
+  readonly handle: object;
+  readonly #memories: Memories;
+  readonly #kernel: number;
+
+  /**
+   * @param kernel index of the one that converts
+   * @param handle of a block that is there already
+   */
+  constructor(memories: Memories, kernel: number, sizes: StoreSizes, handle?: object) {
+    super(sizes);
+    this.#memories = memories;
+    this.#kernel = kernel;
+    this.handle = handle ?? allocate(memories, this.places.bytes);
+  }
+
+  /** The rows that wait under a token; undefined where none do. */
+  static fromToken(memories: Memories, token: string): { store: NativeStore; form: Form } | undefined {
+    const found = memories.claimShared(token);
+    if (found === undefined) return undefined;
+    const form: Form = JSON.parse(found.description);
+    return { store: new NativeStore(memories, 0, form, found.handle), form };
+  }
+
+  get outside(): Outside {
+    return this;
+  }
+
+  like(sizes: StoreSizes): NativeStore {
+    return new NativeStore(this.#memories, this.#kernel, sizes);
+  }
+
+  claim(from: number, to: number): boolean {
+    return this.#memories.claim(this.handle, from, to);
+  }
+
+  protected reclaimFromOthers(from: number): boolean {
+    return this.#memories.reclaim(this.handle, from);
+  }
+
+  write(part: Part, from: Operand, at: number, count: number): void {
+    const { sizes, places } = this;
+    const to = this.strides(part);
+    const scales = places[`${part}Scales`] + at * Float32Array.BYTES_PER_ELEMENT;
+    const start = places[part] + at * to.row * ARRAYS[to.type].BYTES_PER_ELEMENT;
+    const width = part === "key" ? sizes.d : sizes.dv;
+    const fields = [from, to].flatMap(({ type, batch, head, row }) => [TYPES[type], batch, head, row]);
+    fields.push(start, scales, sizes.batch, sizes.heads, count, width);
+    this.#memories.write(this.#kernel, this.handle, Float64Array.from(fields), from.data);
+  }
+
+  operand(part: Part): Operand {
+    return { ...this.strides(part), data: NO_DATA, scales: undefined };
+  }
+
+  read(): Record<Part, Operand> {
+    const bytes = new Uint8Array(this.places.bytes);
+    this.#memories.read(this.handle, bytes);
+    return this.operandsIn(bytes.buffer, 0);
+  }
+
+  share(form: Form): { token: string } {
+    const token = randomUUID();
+    this.#memories.share(this.handle, token, JSON.stringify(form));
+    return { token };
+  }
+
+  protected copyRuns(from: NativeStore, { to, toStride, from: source, fromStride, bytes, count }: Runs): void {
+    const fields = Float64Array.of(to, toStride, source, fromStride, bytes, count);
+    this.#memories.copy(this.handle, from.handle, fields);
+  }
+
+  protected free(): void {
+    this.#memories.release(this.handle);
+  }
+}
+
+function allocate(memories: Memories, bytes: number): object {
+  try {
+    return memories.allocate(bytes);
+  } catch {
+    throw tooLarge("memory", bytes);
+  }
+}
