@@ -224,3 +224,13 @@ export function makeLevels(name: string, sizes: Partial<Sizes>, optionsOf?: Opti
   for (let at = 0; at < made.key.data.length; at += d) made.key.data[at] = level((at / d) % n, n);
   return made;
 }
+
+/** Element types of memories. */
+export const MEMORY_TYPES = ["float32", "bfloat16", "float16", "int8"] as const;
+
+/** Root of the mean square error of an element of a row, by its type, for elements of unit variance. */
+export function elementError(type: (typeof MEMORY_TYPES)[number], largest: number): number {
+  // A number of a half type lies at most 2^-p of itself away, and evenly within that; one of int8 half a step.
+  const error = { float32: 0, float16: 2 ** -11, bfloat16: 2 ** -8, int8: largest / 127 / 2 };
+  return error[type] / Math.sqrt(3);
+}
