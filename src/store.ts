@@ -131,8 +131,8 @@ export abstract class Store {
     const operand = (part: Part): Operand => {
       const strides = this.strides(part);
       const data = new ARRAYS[type](buffer as ArrayBuffer, start + this.places[part], rows * strides.row);
-      const scales = new Float32Array(buffer, start + this.places[`${part}Scales`], type === "int8" ? rows : 0);
-      return { ...strides, data, scales };
+      if (type !== "int8") return { ...strides, data };
+      return { ...strides, data, scales: new Float32Array(buffer, start + this.places[`${part}Scales`], rows) };
     };
     return { key: operand("key"), value: operand("value") };
   }
