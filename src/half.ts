@@ -37,7 +37,7 @@ function widenSubnormal(bits: number): number {
 export function narrow(
   to: Uint16Array,
   toStart: number,
-  from: Float64Array,
+  from: Float64Array | Float32Array,
   fromStart: number,
   count: number,
   type: HalfType,

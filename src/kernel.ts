@@ -1,7 +1,8 @@
-import { setImmediate } from "node:timers/promises";
 import { KEYS } from "./block.js";
+import { jsBlocks } from "./blocks/js.js";
 import type { Backend, Problem } from "./problem.js";
 import { SharedStore } from "./shared-store.js";
+import { atOnce, inSlices } from "./slices.js";
 import { maxRows, Tile } from "./tile.js";
 
 /**
@@ -11,20 +12,14 @@ import { maxRows, Tile } from "./tile.js";
 export const js: Backend = {
   name: "js",
 
+  blocks: jsBlocks,
+
   run(problem) {
-    const work = blocks(inside(problem));
-    while (!work.next().done) {}
+    atOnce(blocks(inside(problem)));
   },
 
-  async runAsync(problem, signal) {
-    signal?.throwIfAborted();
-    let since = performance.now();
-    for (const _ of blocks(inside(problem))) {
-      if (performance.now() - since < SLICE_MS) continue;
-      await setImmediate();
-      signal?.throwIfAborted();
-      since = performance.now();
-    }
+  runAsync(problem, signal) {
+    return inSlices(blocks(inside(problem)), signal);
   },
 
   describe(problem) {
@@ -36,9 +31,6 @@ export const js: Backend = {
     return new SharedStore(sizes);
   },
 };
-
-// The event loop waits for 8 ms at most: this and one step, mostly of 0.2 ms, of 2 ms where d + dv is 32768.
-const SLICE_MS = 5;
 
 // Memories of native backends are copied, for this call: who has the addon does not need this backend to be fast.
 function inside(problem: Problem): Problem {

@@ -1,6 +1,8 @@
 // Loads the addon and hands problems to it.
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
+import type { Blocks } from "./blocks/calls.js";
+import { jsBlocks } from "./blocks/js.js";
 import { loadFailure, wrongValue } from "./errors.js";
 import { type Memories, NativeStore, TYPES } from "./native-store.js";
 import type { Backend, Execution, Mask, Operand, Problem } from "./problem.js";
@@ -126,6 +128,7 @@ function enter<Result>(entry: Entry<Result>, kernel: number, p: Problem, cancel?
 /** One kernel of the addon. */
 class NativeBackend implements Backend {
   readonly name: string;
+  readonly blocks: Blocks = jsBlocks;
   readonly #addon: Addon;
   readonly #kernel: number;
 

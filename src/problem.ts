@@ -1,3 +1,4 @@
+import type { Blocks } from "./blocks/calls.js";
 import type { Outside, Store, StoreSizes } from "./store.js";
 import type { ElementType, TypedArray } from "./tensor.js";
 
@@ -80,6 +81,7 @@ export interface Execution {
 /** One implementation of the same arithmetic. */
 export interface Backend {
   readonly name: string;
+  readonly blocks: Blocks;
   /** Runs to the end before it returns. */
   run(problem: Problem): void;
   /** Leaves the event loop free; rejects with the signal's reason within one tile row of work after an abort. */

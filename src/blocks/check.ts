@@ -1,0 +1,75 @@
+// Checks that the building blocks share.
+import { arrayClass, checkAttached, overlap } from "../arrays.js";
+import { overlapping, tooLarge, unknownOption, wrongKind, wrongValue } from "../errors.js";
+
+/** The options with their defaults; refuses unknown names. Each is read once. */
+export function withDefaults<T extends object>(
+  options: { readonly [name in keyof T]?: T[name] | undefined } | undefined,
+  defaults: T,
+): T {
+  if (options === undefined) return defaults;
+  if (typeof options !== "object" || options === null) throw wrongKind("options", "an object", options);
+  const read = { ...defaults };
+  for (const name in options) {
+    if (!(name in defaults)) throw unknownOption(name, Object.keys(defaults));
+    const given = options[name];
+    if (given !== undefined) read[name] = given as T[typeof name];
+  }
+  return read;
+}
+
+/** A Float32Array whose memory is there. */
+export function floats(name: string, given: unknown): Float32Array {
+  if (arrayClass(given) !== "Float32Array") throw wrongKind(name, "a Float32Array", given);
+  const array = given as Float32Array;
+  if (array.length === 0) checkAttached(name, array);
+  return array;
+}
+
+/** A Float32Array of a known length; `why` says where the length comes from. */
+export function floatsOf(name: string, given: unknown, length: number, why: string): Float32Array {
+  const array = floats(name, given);
+  if (array.length !== length) throw wrongValue(`${name}.length`, `${length} (${why})`, array.length);
+  return array;
+}
+
+/** How many rows of `width` there are. */
+export function rowsOf(name: string, x: Float32Array, width: number, why: string): number {
+  if (x.length % width !== 0) throw wrongValue(`${name}.length`, `a multiple of ${width} (${why})`, x.length);
+  return x.length / width;
+}
+
+/** The caller's array for a result, or a new one. */
+export function resultOf(out: unknown, length: number, why: string): Float32Array {
+  if (out !== undefined) return floatsOf("out", out, length, why);
+  try {
+    return new Float32Array(length);
+  } catch {
+    throw tooLarge("output", length);
+  }
+}
+
+/** The result is written while the input is still read. */
+export function checkApart(out: Float32Array, name: string, input: Float32Array): void {
+  if (overlap(out, input)) throw overlapping("out", name);
+}
+
+/** The result may be the input itself, but not a part of it. */
+export function checkSameOrApart(out: Float32Array, name: string, input: Float32Array): void {
+  const same = out.buffer === input.buffer && out.byteOffset === input.byteOffset && out.length === input.length;
+  if (!same) checkApart(out, name, input);
+}
+
+export function oneOf<T extends string>(name: string, given: T, known: readonly T[]): T {
+  if (known.includes(given)) return given;
+  const wrong = typeof given === "string" ? wrongValue : wrongKind;
+  throw wrong(name, known.map((each) => `"${each}"`).join(" or "), given);
+}
+
+export function finite(name: string, given: unknown, least: number): number {
+  if (typeof given !== "number") throw wrongKind(name, "a number", given);
+  if (!(given >= least && Math.fround(given) < Infinity)) {
+    throw wrongValue(name, least === -Infinity ? "a finite number" : `a finite number of at least ${least}`, given);
+  }
+  return given;
+}
