@@ -1,5 +1,6 @@
 // AVX2 with FMA and F16C: 8 lanes, 16 registers.
 #if defined(__x86_64__) || defined(_M_X64)
+#include "blocks.h"
 #include "kernel.h"
 #include "target.h"
 #include <immintrin.h>
@@ -175,9 +176,11 @@ XATTN_INLINE vec sums(const vec *a) {
 }
 
 #define XATTN_TILES(tile) tile(2, 6, 1.0) tile(1, 8, 1.1)
+enum { LINEAR_VECTORS = 2, LINEAR_ROWS = 6 };
 #include "kernel-inl.h"
+#include "blocks-inl.h"
 
 } // namespace
-extern "C" const Kernel xattn_avx2 = {"avx2", plan, attend, finish, convert};
+extern "C" const Kernel xattn_avx2 = {"avx2", plan, attend, finish, convert, &blocks};
 XATTN_END_TARGET
 #endif

@@ -1,5 +1,6 @@
 // AVX-512 (F, BW, DQ, VL): 16 lanes, 32 registers.
 #if defined(__x86_64__) || defined(_M_X64)
+#include "blocks.h"
 #include "kernel.h"
 #include "target.h"
 #include <immintrin.h>
@@ -175,9 +176,11 @@ XATTN_INLINE vec sums(const vec *a) {
 }
 
 #define XATTN_TILES(tile) tile(4, 6, 1.0) tile(2, 8, 1.03) tile(1, 14, 1.15)
+enum { LINEAR_VECTORS = 4, LINEAR_ROWS = 6 };
 #include "kernel-inl.h"
+#include "blocks-inl.h"
 
 } // namespace
-extern "C" const Kernel xattn_avx512 = {"avx512", plan, attend, finish, convert};
+extern "C" const Kernel xattn_avx512 = {"avx512", plan, attend, finish, convert, &blocks};
 XATTN_END_TARGET
 #endif

@@ -1,4 +1,5 @@
 // Node-API: takes calls apart, has them run, and hands back what came of them. The facade has checked the arguments.
+#include "blocks-binding.h"
 #include "dispatch.h"
 #include "memory-binding.h"
 #include "parallel.h"
@@ -248,6 +249,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports["fields"] = fields;
   exports["threads"] = static_cast<double>(poolThreads());
   exports["memories"] = memoryEntries(env);
+  exports["blocks"] = blockEntries(env);
   const napi_property_descriptor functions[] = {
       {"attend", nullptr, attend, nullptr, nullptr, nullptr, napi_enumerable, environment},
       {"attendAsync", nullptr, attendAsync, nullptr, nullptr, nullptr, napi_enumerable, environment},

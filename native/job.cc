@@ -54,6 +54,7 @@ void leaveOutTheRest(Job &job) {
 }
 
 void doItem(Job &job, int64_t item, void *scratch) {
+  if (job.item != nullptr) return job.item(job, item, scratch);
   const Plan &plan = job.plan;
   job.kernel->attend(&job.problem, &plan, item, scratch, job.partials);
   if (plan.splits == 1) return;

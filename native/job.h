@@ -39,7 +39,8 @@ struct Job {
   Problem problem;
   const Kernel *kernel;
   Plan plan;
-  int64_t wanted; // at most so many threads at once; 0: the pool's size
+  int64_t wanted;                                             // at most so many threads at once; 0: the pool's size
+  void (*item)(Job &, int64_t item, void *scratch) = nullptr; // for work that is not the kernel's attention
 
   // Asynchronous jobs only.
   Owner *owner = nullptr;

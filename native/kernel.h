@@ -57,6 +57,8 @@ typedef struct Plan {
   double work;        // multiply-adds, an estimate: says whether threads are worth waking
 } Plan;
 
+typedef struct Blocks Blocks; // blocks.h
+
 // One row of the kernel table: one instruction set. A caller runs attend() once for every item in any order and on any
 // thread; where splits > 1, finish() once for every tile after the tile's items (item = tile * splits + split).
 typedef struct Kernel {
@@ -66,6 +68,7 @@ typedef struct Kernel {
   void (*finish)(const Problem *, const Plan *, int64_t tile, void *scratch, void *partials);
   // One row for a memory, each element rounded to the nearest, ties to even. For XATTN_INT8 *scale becomes its factor.
   void (*convert)(Type from, const void *source, Type to, void *target, float *scale, int64_t width);
+  const Blocks *blocks;
 } Kernel;
 
 extern const Kernel xattn_avx512, xattn_avx2, xattn_neon, xattn_scalar;

@@ -1,5 +1,6 @@
 // NEON (AArch64): 4 lanes, 32 registers.
 #if defined(__aarch64__) || defined(_M_ARM64)
+#include "blocks.h"
 #include "kernel.h"
 #include "target.h"
 #include <arm_neon.h>
@@ -109,8 +110,8 @@ XATTN_INLINE vec hideZeros(const uint8_t *p) {
       vandq_u32(vceqzq_u32(vld1q_u32(wide)), vreinterpretq_u32_f32(vdupq_n_f32(-XATTN_INFINITY))));
 }
 XATTN_INLINE vec fromSigned(const int8_t *p) {
-  float t[4] = {(float)p[0], (float)p[1], (float)p[2], (float)p[3]};
-  return vld1q_f32(t);
+  int8x8_t bytes = vreinterpret_s8_u32(vld1_dup_u32((const uint32_t *)p));
+  return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(bytes))));
 }
 // a is within the range of int8.
 XATTN_INLINE void toSigned(int8_t *p, vec a) {
@@ -144,8 +145,10 @@ XATTN_INLINE vec sums(const vec *a) {
 }
 
 #define XATTN_TILES(tile) tile(4, 6, 1.0) tile(2, 8, 1.05) tile(1, 8, 1.2)
+enum { LINEAR_VECTORS = 4, LINEAR_ROWS = 6 };
 #include "kernel-inl.h"
+#include "blocks-inl.h"
 
 } // namespace
-extern "C" const Kernel xattn_neon = {"neon", plan, attend, finish, convert};
+extern "C" const Kernel xattn_neon = {"neon", plan, attend, finish, convert, &blocks};
 #endif

@@ -1,4 +1,5 @@
 // Portable C++: groups of 4 floats that a compiler may turn into whatever the baseline of the platform has.
+#include "blocks.h"
 #include "kernel.h"
 #include "target.h"
 
@@ -178,7 +179,9 @@ XATTN_INLINE vec sums(const vec *a) {
 }
 
 #define XATTN_TILES(tile) tile(2, 4, 1.0) tile(1, 4, 1.1)
+enum { LINEAR_VECTORS = 2, LINEAR_ROWS = 4 };
 #include "kernel-inl.h"
+#include "blocks-inl.h"
 
 } // namespace
-extern "C" const Kernel xattn_scalar = {"scalar", plan, attend, finish, convert};
+extern "C" const Kernel xattn_scalar = {"scalar", plan, attend, finish, convert, &blocks};

@@ -2,7 +2,7 @@
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import type { Blocks } from "./blocks/calls.js";
-import { jsBlocks } from "./blocks/js.js";
+import { BLOCK_FIELDS, type BlocksAddon, NativeBlocks } from "./blocks/native.js";
 import { loadFailure, wrongValue } from "./errors.js";
 import { type Memories, NativeStore, TYPES } from "./native-store.js";
 import type { Backend, Execution, Mask, Operand, Problem } from "./problem.js";
@@ -24,6 +24,7 @@ interface Addon {
   /** Makes cancelled calls resolve that have not had their turn. */
   readonly sweep: () => void;
   readonly memories: Memories;
+  readonly blocks: BlocksAddon;
 }
 
 type Entry<Result> = (
@@ -128,7 +129,7 @@ function enter<Result>(entry: Entry<Result>, kernel: number, p: Problem, cancel?
 /** One kernel of the addon. */
 class NativeBackend implements Backend {
   readonly name: string;
-  readonly blocks: Blocks = jsBlocks;
+  readonly blocks: Blocks;
   readonly #addon: Addon;
   readonly #kernel: number;
 
@@ -136,6 +137,7 @@ class NativeBackend implements Backend {
     this.name = addon.kernels[kernel];
     this.#addon = addon;
     this.#kernel = kernel;
+    this.blocks = new NativeBlocks(addon.blocks, kernel, (signal, start) => watched(signal, addon, start));
   }
 
   run(problem: Problem): void {
@@ -150,17 +152,26 @@ class NativeBackend implements Backend {
     return new NativeStore(this.#addon.memories, this.#kernel, sizes);
   }
 
-  async runAsync(problem: Problem, signal: AbortSignal | undefined): Promise<void> {
-    if (signal === undefined) return enter(this.#addon.attendAsync, this.#kernel, problem);
-    if (signal.aborted) throw signal.reason;
-    const watch = watchSignal(signal, this.#addon);
-    try {
-      await enter(this.#addon.attendAsync, this.#kernel, problem, watch.cancel);
-    } finally {
-      watch.end();
-    }
-    if (signal.aborted) throw signal.reason;
+  runAsync(problem: Problem, signal: AbortSignal | undefined): Promise<void> {
+    return watched(signal, this.#addon, (cancel) => enter(this.#addon.attendAsync, this.#kernel, problem, cancel));
   }
+}
+
+/** Starts an asynchronous call of the addon; rejects with the signal's reason. */
+async function watched(
+  signal: AbortSignal | undefined,
+  addon: Addon,
+  start: (cancel: Int32Array | undefined) => Promise<void>,
+): Promise<void> {
+  if (signal === undefined) return start(undefined);
+  if (signal.aborted) throw signal.reason;
+  const watch = watchSignal(signal, addon);
+  try {
+    await start(watch.cancel);
+  } finally {
+    watch.end();
+  }
+  if (signal.aborted) throw signal.reason;
 }
 
 interface Watch {
@@ -224,7 +235,9 @@ function load(): Addon | Error {
   const root = fileURLToPath(new URL("..", import.meta.url));
   try {
     const addon = createRequire(import.meta.url)("node-gyp-build")(root) as Addon;
-    if (String(addon.fields) !== String(FIELDS)) throw new Error("it was built from other sources");
+    const fields = [...FIELDS, ...BLOCK_FIELDS];
+    if (String([...addon.fields, ...addon.blocks.fields]) !== String(fields))
+      throw new Error("it was built from other sources");
     checkThreads(addon);
     return addon;
   } catch (cause) {

@@ -1,0 +1,170 @@
+// Rows times packed weights (see panels-inl.h). Every output is one chain of multiply-adds in the order of the inputs,
+// so its bits depend neither on the rows beside it nor on how the work is cut.
+
+enum {
+  ITEM_PANELS = PANEL < 64 ? 4 : 2,
+  ITEM_ROWS = 96, // a multiple of LINEAR_ROWS
+  DEPTH = 512     // inputs at a time: this part of a panel stays in the L2 cache while rows pass by
+};
+
+XATTN_INLINE vec widen(const float *p) {
+  return load(p);
+}
+XATTN_INLINE vec widen(const uint16_t *p) {
+  return fromBfloat(p);
+}
+XATTN_INLINE vec widen(const int8_t *p) {
+  return fromSigned(p);
+}
+
+XATTN_INLINE vec loadSome(const float *p, int n) {
+  return n == W ? load(p) : loadFirst(p, n);
+}
+
+// sums[q][r][..] (+)= n inputs of R rows times N panels, that lie `step` elements apart.
+template <class T, int R, int N>
+XATTN_NOINLINE void multiplyPanels(const float *x, int64_t stride, const T *w, int64_t step, int64_t n, float *sums,
+                                   int64_t sumStep, bool begun) {
+  enum { NV = LINEAR_VECTORS };
+  vec s[N][R][NV];
+  XATTN_UNROLL for (int q = 0; q < N; q++) {
+    XATTN_UNROLL for (int r = 0; r < R; r++) {
+      const float *from = sums + q * sumStep + r * PANEL;
+      XATTN_UNROLL for (int v = 0; v < NV; v++) s[q][r][v] = begun ? load(from + v * W) : broadcast(0.0f);
+    }
+  }
+  for (int64_t k = 0; k < n; k++, w += PANEL) {
+    XATTN_UNROLL for (int q = 0; q < N; q++) {
+      vec weights[NV];
+      XATTN_UNROLL for (int v = 0; v < NV; v++) weights[v] = widen(w + q * step + v * W);
+      XATTN_UNROLL for (int r = 0; r < R; r++) {
+        const vec b = broadcast(x + r * stride + k);
+        XATTN_UNROLL for (int v = 0; v < NV; v++) s[q][r][v] = fma(b, weights[v], s[q][r][v]);
+      }
+    }
+  }
+  XATTN_UNROLL for (int q = 0; q < N; q++) {
+    XATTN_UNROLL for (int r = 0; r < R; r++) {
+      float *to = sums + q * sumStep + r * PANEL;
+      XATTN_UNROLL for (int v = 0; v < NV; v++) store(to + v * W, s[q][r][v]);
+    }
+  }
+}
+
+// Some rows and panels of a call, and where their sums are: [panels][rows][PANEL].
+struct Patch {
+  const Linear *p;
+  int64_t row, rows, panel, panels;
+  float *sums;
+  float *wide; // [DEPTH][PANEL]: a part of a panel as float32
+
+  const float *x() const { return p->x + row * p->stride; }
+  int64_t step() const { return rows * PANEL; }
+  template <class T> const T *weights(int64_t ofPanel) const { return packedAs<T>(p) + ofPanel * p->inputs * PANEL; }
+};
+
+// Few rows: weights are read once for all of them, from as many panels at a time as cover the latency of the
+// multiply-add, and widened on the way.
+template <class T, int R> XATTN_INLINE void multiplyFew(const Patch &c) {
+  enum { CHAINS = 8 / (LINEAR_VECTORS * R), N = CHAINS < 1 ? 1 : CHAINS < ITEM_PANELS ? CHAINS : ITEM_PANELS };
+  if constexpr (R < LINEAR_ROWS) {
+    if (c.rows > R) return multiplyFew<T, R + 1>(c);
+  }
+  const int64_t inputs = c.p->inputs, step = inputs * PANEL;
+  int64_t q = 0;
+  for (; q + N <= c.panels; q += N) {
+    const T *w = c.weights<T>(c.panel + q);
+    multiplyPanels<T, R, N>(c.x(), c.p->stride, w, step, inputs, c.sums + q * c.step(), c.step(), false);
+  }
+  for (; q < c.panels; q++) {
+    const T *w = c.weights<T>(c.panel + q);
+    multiplyPanels<T, R, 1>(c.x(), c.p->stride, w, step, inputs, c.sums + q * c.step(), c.step(), false);
+  }
+}
+
+XATTN_INLINE const float *asFloats(const float *w, int64_t, float *) {
+  return w;
+}
+template <class T> XATTN_INLINE const float *asFloats(const T *w, int64_t n, float *wide) {
+  for (int64_t i = 0; i < n * PANEL; i += W) store(wide + i, widen(w + i));
+  return wide;
+}
+
+// Many rows: a part of a panel at a time, as float32.
+template <class T> XATTN_INLINE void multiplyMany(const Patch &c) {
+  for (int64_t q = 0; q < c.panels; q++) {
+    float *sums = c.sums + q * c.step();
+    for (int64_t k = 0; k < c.p->inputs; k += DEPTH) {
+      const int64_t n = smaller(DEPTH, c.p->inputs - k), stride = c.p->stride;
+      const float *w = asFloats(c.weights<T>(c.panel + q) + k * PANEL, n, c.wide), *x = c.x() + k;
+      inSteps<LINEAR_ROWS>((int)c.rows, [&](auto count, int r) XATTN_LAMBDA_INLINE {
+        multiplyPanels<float, decltype(count)::value, 1>(x + r * stride, stride, w, 0, n, sums + r * PANEL, 0, k > 0);
+      });
+    }
+  }
+}
+
+// The sums at an output of W, with its scale and bias.
+XATTN_INLINE vec shifted(const Linear *p, const float *sums, int64_t output, int n) {
+  vec a = load(sums);
+  if (p->scales) a = mul(a, loadSome(p->scales + output, n));
+  return p->bias ? add(a, loadSome(p->bias + output, n)) : a;
+}
+
+// From sums to outputs.
+XATTN_NOINLINE void finishPatch(const Patch &c) {
+  const Linear *p = c.p;
+  for (int64_t q = 0; q < c.panels; q += p->gated ? 2 : 1) {
+    const int64_t first = firstOutput(p, c.panel + q), end = smaller(p->outputs, first + PANEL);
+    for (int64_t r = 0; r < c.rows; r++) {
+      const float *sums = c.sums + q * c.step() + r * PANEL;
+      float *y = p->y + (c.row + r) * p->outputs;
+      for (int64_t o = first; o < end; o += W, sums += W) {
+        const int n = (int)smaller(W, end - o);
+        vec a = shifted(p, sums, o, n);
+        if (p->gated)
+          a = mul(a, activate(p->activation, shifted(p, sums + c.step(), p->outputs + o, n)));
+        else
+          a = activate(p->activation, a);
+        if (n == W)
+          store(y + o, a);
+        else
+          storeFirst(y + o, a, n);
+      }
+    }
+  }
+}
+
+template <class T> XATTN_NOINLINE void linearItem(const Linear *p, int64_t item, float *scratch) {
+  const int64_t rowItems = ceilDivide(p->rows, ITEM_ROWS), panel = item / rowItems * ITEM_PANELS;
+  const int64_t row = item % rowItems * ITEM_ROWS, end = smaller(panelsOf(p), panel + ITEM_PANELS);
+  Patch c = {p, row, smaller(ITEM_ROWS, p->rows - row), panel, end - panel, scratch + DEPTH * PANEL, scratch};
+  if (c.rows <= LINEAR_ROWS) {
+    multiplyFew<T, 1>(c);
+    return finishPatch(c);
+  }
+  c.panels = p->gated ? 2 : 1;
+  for (; c.panel < end; c.panel += c.panels) {
+    multiplyMany<T>(c);
+    finishPatch(c);
+  }
+}
+
+void linear(const Linear *p, int64_t item, void *scratch) {
+  if (p->type == XATTN_STORED_FLOAT32)
+    linearItem<float>(p, item, (float *)scratch);
+  else if (p->type == XATTN_STORED_BFLOAT16)
+    linearItem<uint16_t>(p, item, (float *)scratch);
+  else
+    linearItem<int8_t>(p, item, (float *)scratch);
+}
+
+void planLinear(const Linear *p, Plan *plan) {
+  plan->kernel = "linear";
+  plan->variant = 0;
+  plan->tiles = plan->items = ceilDivide(panelsOf(p), ITEM_PANELS) * ceilDivide(p->rows, ITEM_ROWS);
+  plan->splits = 1;
+  plan->scratch = (DEPTH + 2 * ITEM_ROWS) * PANEL * sizeof(float);
+  plan->partials = 0;
+  plan->work = (double)p->rows * (double)p->inputs * (double)(panelsOf(p) * PANEL);
+}
