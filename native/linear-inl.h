@@ -66,7 +66,7 @@ struct Patch {
 // Few rows: weights are read once for all of them, from as many panels at a time as cover the latency of the
 // multiply-add, and widened on the way.
 template <class T, int R> XATTN_INLINE void multiplyFew(const Patch &c) {
-  enum { CHAINS = 8 / (LINEAR_VECTORS * R), N = CHAINS < 1 ? 1 : CHAINS < ITEM_PANELS ? CHAINS : ITEM_PANELS };
+  enum { WIDE = 64 / (PANEL * R), N = WIDE < 1 ? 1 : WIDE < ITEM_PANELS ? WIDE : ITEM_PANELS };
   if constexpr (R < LINEAR_ROWS) {
     if (c.rows > R) return multiplyFew<T, R + 1>(c);
   }

@@ -13,11 +13,16 @@ import { mulberry32 } from "./inputs.mjs";
 /** Key rows that the samples of a shape may read; the oracle takes about 1 us for a row of 128 columns. */
 const KEY_ROWS = 2e5;
 
-const source = fs.readFileSync(new URL("../../test/oracle.ts", import.meta.url), "utf8");
-const module = ts.transpileModule(source, {
-  compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 },
-});
-const { oracle } = await import(`data:text/javascript,${encodeURIComponent(module.outputText)}`);
+const { oracle } = await importTest("oracle.ts");
+
+/** A file of the tests that imports nothing. @param {string} name */
+export function importTest(name) {
+  const source = fs.readFileSync(new URL(`../../test/${name}`, import.meta.url), "utf8");
+  const module = ts.transpileModule(source, {
+    compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 },
+  });
+  return import(`data:text/javascript,${encodeURIComponent(module.outputText)}`);
+}
 
 /** First, last, and random ones between. @param {Shape} shape @param {Inputs} inputs @returns {Sample[]} */
 export function sampleRows(shape, inputs) {
@@ -70,6 +75,6 @@ export function largestError(samples, output, startOf = (row) => row * samples[0
 const MOST_ERROR = 2e-6;
 
 /** Refuses to time what is wrong. @param {string} who @param {number} error */
-export function assertClose(who, error) {
-  if (!(error <= MOST_ERROR)) throw new Error(`${who} is off by ${error}, more than ${MOST_ERROR}: not timed`);
+export function assertClose(who, error, most = MOST_ERROR) {
+  if (!(error <= most)) throw new Error(`${who} is off by ${error}, more than ${most}: not timed`);
 }

@@ -8,21 +8,25 @@ export const RESULTS = new URL("../results.json", import.meta.url);
 
 /**
  * @typedef {{ shape: string, threads: number, [column: string]: string | number | null }} Row
- * @typedef {"attention" | "peers" | "pairs" | "scaling"} Section
+ * @typedef {"attention" | "blocks" | "peers" | "pairs" | "scaling"} Section
  * @typedef {{ machine: { cpu: string, node: string } } & { [section in Section]: Row[] }} Results
  */
 
 /** @param {string | URL} file @returns {Results} */
 export function readResults(file = RESULTS) {
-  const empty = { machine: machine(), attention: [], peers: [], pairs: [], scaling: [] };
-  return fs.existsSync(file) ? { ...empty, ...JSON.parse(fs.readFileSync(file, "utf8")) } : empty;
+  return fs.existsSync(file) ? { ...empty(), ...JSON.parse(fs.readFileSync(file, "utf8")) } : empty();
+}
+
+/** @returns {Results} */
+function empty() {
+  return { machine: machine(), attention: [], blocks: [], peers: [], pairs: [], scaling: [] };
 }
 
 /** Results of another machine do not mix: they are dropped. @param {string | URL} file @param {Section} section @param {Row[]} rows */
 export function saveResults(file, section, rows) {
   const here = machine();
   let results = readResults(file);
-  if (results.machine.cpu !== here.cpu) results = { machine: here, attention: [], peers: [], pairs: [], scaling: [] };
+  if (results.machine.cpu !== here.cpu) results = empty();
   const group = (/** @type {Row} */ { shape, threads }) => `${shape} ${threads}`;
   const measured = new Set(rows.map(group));
   const kept = results[section].filter((row) => !measured.has(group(row)));

@@ -33,19 +33,28 @@ export const shapes = JSON.parse(fs.readFileSync(new URL("../shapes.json", impor
 
 /** @param {string} name */
 export function shapeOf(name) {
-  const found = shapes.find((shape) => shape.name === name);
-  if (found === undefined)
-    throw new RangeError(`no shape "${name}"; there are ${shapes.map((s) => s.name).join(", ")}`);
-  return found;
+  return named(name, shapes);
 }
 
 /** Names by a list such as "self,whisper-*"; all where there is none. @param {string | undefined} list */
 export function select(list) {
-  if (list === undefined) return shapes;
+  return selectFrom(shapes, list);
+}
+
+/** @template {{ name: string }} T @param {T[]} all @param {string | undefined} list @returns {T[]} */
+export function selectFrom(all, list) {
+  if (list === undefined) return all;
   return list.split(",").flatMap((pattern) => {
-    if (!pattern.endsWith("*")) return [shapeOf(pattern)];
-    return shapes.filter(({ name }) => name.startsWith(pattern.slice(0, -1)));
+    if (!pattern.endsWith("*")) return [named(pattern, all)];
+    return all.filter(({ name }) => name.startsWith(pattern.slice(0, -1)));
   });
+}
+
+/** @template {{ name: string }} T @param {string} name @param {T[]} all @returns {T} */
+function named(name, all) {
+  const found = all.find((shape) => shape.name === name);
+  if (found === undefined) throw new RangeError(`no shape "${name}"; there are ${all.map((s) => s.name).join(", ")}`);
+  return found;
 }
 
 /** Two products per pair of query and key; masked pairs count like others, the softmax does not. @param {Shape} shape */

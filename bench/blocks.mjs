@@ -1,0 +1,76 @@
+// @ts-check
+// npm run bench:blocks -- [--shape a,b*] [--backend x,y] [--threads n] [--seconds s] [--json FILE]
+// Every backend over the layers of blocks.json: checked against the oracle, then timed in turns.
+import fs from "node:fs";
+import { parseArgs } from "node:util";
+import { backends } from "xattn";
+import { line, percent, progress, time } from "./kit/format.mjs";
+import { completeLayer, layerCall, layerFlops, MOST_LAYER_ERROR, makeLayer, sampleLayer } from "./kit/layers.mjs";
+import { measure } from "./kit/measure.mjs";
+import { assertClose, largestError } from "./kit/oracle.mjs";
+import { loadProbe } from "./kit/probe.mjs";
+import { saveResults } from "./kit/results.mjs";
+import { selectFrom } from "./kit/shapes.mjs";
+
+const { values: arg } = parseArgs({
+  options: {
+    shape: { type: "string" },
+    backend: { type: "string" },
+    threads: { type: "string", default: "1" },
+    seconds: { type: "string", default: "1" },
+    json: { type: "string" },
+  },
+});
+
+const WIDTHS = [16, 20, 8, 10, 10, 9, 6, 8, 9];
+
+const threads = Number(arg.threads);
+const names = arg.backend?.split(",") ?? backends;
+const probe = loadProbe();
+/** @type {import("./kit/layers.mjs").LayerShape[]} */
+const layers = JSON.parse(fs.readFileSync(new URL("blocks.json", import.meta.url), "utf8")).map(completeLayer);
+
+console.log(
+  line(["layer", "rows, in, out", "backend", "best", "median", "GFLOP/s", "limit", "of js", "error"], WIDTHS),
+);
+for (const shape of selectFrom(layers, arg.shape)) {
+  const rows = await measureLayer(shape);
+  progress("");
+  for (const row of rows) console.log(printed(shape, row));
+  if (arg.json !== undefined) saveResults(arg.json, "blocks", rows);
+}
+
+/** @param {import("./kit/layers.mjs").LayerShape} shape */
+async function measureLayer(shape) {
+  progress(`${shape.name}: oracle`);
+  const inputs = makeLayer(shape);
+  const samples = sampleLayer(shape, inputs);
+  const calls = names.map((backend) => layerCall(shape, inputs, { backend, threads, probe }));
+  const errors = calls.map((call) => {
+    const error = largestError(samples, call.run());
+    assertClose(call.name, error, MOST_LAYER_ERROR);
+    return error;
+  });
+  progress(`${shape.name}: ${names.join(" and ")} in turns`);
+  const timings = await measure(calls, { seconds: Number(arg.seconds), turns: Infinity, turn: 0 });
+  const js = timings[names.indexOf("js")];
+  return timings.map(({ best, median, share, rounds }, at) => ({
+    shape: shape.name,
+    threads,
+    backend: names[at],
+    best,
+    median,
+    gflops: (1e-9 * layerFlops(shape)) / best,
+    share,
+    overJs: js === undefined ? Number.NaN : js.best / best,
+    error: errors[at],
+    rounds,
+  }));
+}
+
+/** @param {import("./kit/layers.mjs").LayerShape} shape @param {Awaited<ReturnType<typeof measureLayer>>[number]} row */
+function printed({ name, rows, inputs, outputs }, { backend, best, median, gflops, share, overJs, error }) {
+  const times = Number.isNaN(overJs) ? "" : `${overJs.toFixed(1)}x`;
+  const numbers = [time(best), time(median), gflops.toFixed(1), percent(share), times, error.toExponential(1)];
+  return line([name, `${rows}, ${inputs}, ${outputs}`, backend, ...numbers], WIDTHS);
+}
