@@ -123,8 +123,8 @@ function elementType(name: string, className: string, tags: readonly (string | u
   return (type === "uint8" ? "bool" : type) as ElementType | "bool";
 }
 
-// A copy of dims or strides as plain numbers, so that later reads are fast and nobody can change them.
-function integers(name: string, field: string, list: ArrayLike<number> | undefined): number[] {
+/** A copy of dims or strides as plain numbers, so that later reads are fast and nobody can change them. */
+export function integers(name: string, field: string, list: ArrayLike<number> | undefined): number[] {
   if (typeof list !== "object" || list === null || typeof list.length !== "number") {
     throw wrongKind(`${name}.${field}`, "an array of integers", list);
   }

@@ -2,8 +2,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { attentionSync } from "../src/index.js";
-import { type Attributes, type CallOptions, matmulOutput, toCall, unfold } from "./onnx.js";
-import { readTensors } from "./safetensors.js";
+import { readSafetensors } from "../src/safetensors.js";
+import { type Attributes, type CallOptions, matmulOutput, type Stored, toCall, unfold } from "./onnx.js";
 import { numbersOf } from "./tensors.js";
 
 const folder = new URL("../../shared/conformance/onnx-attention/", import.meta.url);
@@ -39,8 +39,8 @@ describe.skipIf(!isThere)("ONNX", () => {
     expect(entries.length).toBe(57);
   });
 
-  test.each(entries)("$name gives what ONNX expects", ({ file, attributes, inputs }) => {
-    const tensors = readTensors(new URL(file, folder));
+  test.each(entries)("$name gives what ONNX expects", async ({ file, attributes, inputs }) => {
+    const tensors = Object.fromEntries(await readSafetensors(new URL(file, folder))) as Record<string, Stored>;
     const given = Object.fromEntries(Object.keys(inputs).map((name) => [name, tensors[name]]));
     const { query, key, value, options } = toCall(given, attributes);
     const { output } = attentionSync(query, key, value, options);

@@ -1,5 +1,11 @@
 // The operator Attention of ONNX (opset 23 and 24), said with the options of xattn.
-import type { Stored } from "./safetensors.js";
+
+/** A tensor of a case's file. */
+export interface Stored {
+  data: Float32Array | Uint16Array | Uint8Array;
+  dims: number[];
+  type: string;
+}
 
 /** Attributes of a node; null or absent: not set. */
 export interface Attributes {
@@ -24,7 +30,7 @@ export interface CallOptions {
   scale?: number;
   softcap?: number;
   mask?: Stored;
-  keyLengths?: number[];
+  keyLengths?: BigInt64Array;
   causal?: "top-left" | "bottom-right" | { offset: number };
 }
 
@@ -38,7 +44,7 @@ export function toCall(inputs: Record<string, Stored>, attributes: Attributes): 
   if (typeof scale === "number") options.scale = scale;
   if (softcap) options.softcap = softcap;
   if (attn_mask !== undefined) options.mask = padMask(attn_mask, key.dims[key.dims.length - 2]);
-  if (nonpad_kv_seqlen !== undefined) options.keyLengths = nonpad_kv_seqlen.data as number[];
+  if (nonpad_kv_seqlen !== undefined) options.keyLengths = nonpad_kv_seqlen.data as unknown as BigInt64Array;
   if (is_causal) {
     // Offset nonpad - q_len is what "bottom-right" means; with a cache it is the length of the past.
     const past = past_key === undefined ? "top-left" : { offset: past_key.dims[2] };
