@@ -18,6 +18,9 @@ const EVERY_BACKEND = [
   "properties",
   "semantics",
   "tensors",
+  "torch",
+  "modules",
+  "decoding",
 ].map((name) => `test/${name}.test.ts`);
 
 const forced = process.env.XATTN_BACKEND;

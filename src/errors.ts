@@ -17,6 +17,13 @@ export function unknownOption(got: string, known: readonly string[]): TypeError 
   return wrongKind(`options.${got}`, `a known option (${hint})`, got);
 }
 
+/** A tensor that is nobody's: names the nearest name that is, or says how many there are. */
+export function unknownName(got: string, known: readonly string[]): TypeError {
+  const near = nearest(got, known);
+  const hint = near === undefined ? `there are ${known.length}` : `did you mean "${near}"?`;
+  return wrongKind(got, `a known name (${hint})`, "an unknown one");
+}
+
 export function unknownBackend(got: string, usable: readonly string[], failure: Error | undefined): RangeError {
   const why = failure === undefined ? "" : `; ${failure.message}`;
   return new RangeError(message("XATTN_BACKEND", `one of ${quoted(usable)}`, shown(got)) + why);

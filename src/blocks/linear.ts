@@ -42,8 +42,8 @@ const APPLY_DEFAULTS = {
   threads: undefined as number | undefined,
   signal: undefined as AbortSignal | undefined,
 };
-const TYPES: readonly WeightType[] = ["float32", "bfloat16", "int8"];
-const ACTIVATIONS: readonly Activation[] = ["none", "relu", "gelu", "gelu-tanh", "silu"];
+export const WEIGHT_TYPES: readonly WeightType[] = ["float32", "bfloat16", "int8"];
+export const ACTIVATIONS: readonly Activation[] = ["none", "relu", "gelu", "gelu-tanh", "silu"];
 
 /** A layer with weights packed for the backend that was current when it was made. */
 export class PackedLayer {
@@ -53,7 +53,7 @@ export class PackedLayer {
   /** @param weight `[rows, inputs]`, row-major; the tensor may change after that */
   constructor(weight: Float32Array, inputs: number, bias: TensorLike | undefined, options: LinearOptions | undefined) {
     const given = withDefaults(options, LINEAR_DEFAULTS);
-    const type = oneOf("type", given.type, TYPES);
+    const type = oneOf("type", given.type, WEIGHT_TYPES);
     const activation = oneOf("activation", given.activation, ACTIVATIONS);
     const { gated } = given;
     if (typeof gated !== "boolean") throw wrongKind("gated", "a boolean", gated);

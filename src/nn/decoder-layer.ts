@@ -1,0 +1,138 @@
+import { wrongValue } from "../errors.js";
+import type { AttentionOptions } from "../options.js";
+import type { Tensor, TensorLike } from "../tensor.js";
+import { type Activations, activations } from "./activations.js";
+import { Cache } from "./cache.js";
+import { type LayerOptions, TransformerLayer } from "./layer.js";
+import type { Reach } from "./lineage.js";
+import { MultiheadAttention } from "./multihead.js";
+import { type Causal, checkNames, type ModuleResult, type RunOptions, type Visibility } from "./options.js";
+import type { LayerState } from "./state.js";
+
+/** What the tokens of the target see of the memory. */
+export interface MemoryVisibility {
+  /** As `mask`, to `[batch, heads, tq, tk]` of the cross-attention. */
+  memoryMask?: TensorLike | undefined;
+  /** Per batch entry: rows of the memory from that index on are padding. */
+  memoryKeyLengths?: AttentionOptions["keyLengths"];
+}
+
+/** Options of a decoder's forward(): `mask`, `keyLengths` and `causal` are for the self-attention. */
+export interface DecoderForwardOptions extends RunOptions, Visibility, MemoryVisibility {
+  causal?: Causal;
+}
+
+export const DECODER_NAMES = [
+  "mask",
+  "keyLengths",
+  "causal",
+  "memoryMask",
+  "memoryKeyLengths",
+  "weights",
+  "threads",
+  "signal",
+];
+
+type Attend = (x: Activations) => Promise<ModuleResult<Tensor<Float32Array>>>;
+
+/**
+ * torch.nn.TransformerDecoderLayer: self-attention of the target, cross-attention to the memory (the encoder's output),
+ * then a feed-forward, each with a residual sum and a norm.
+ *
+ * Parameters: those of self_attn and multihead_attn (see MultiheadAttention), linear1, linear2, norm1, norm2 and norm3.
+ * @example
+ * const layer = new TransformerDecoderLayer({ dModel: 32, nhead: 4, dimFeedforward: 64, normFirst: true });
+ * layer.loadStateDict(tensors, "decoder.layers.0.");
+ * const { output } = await layer.forward(tgt, memory, { causal: true, memoryKeyLengths: [7, 11] });
+ */
+export class TransformerDecoderLayer extends TransformerLayer {
+  readonly selfAttn: MultiheadAttention;
+  readonly multiheadAttn: MultiheadAttention;
+
+  constructor(options: LayerOptions) {
+    super(options, 3);
+    this.selfAttn = this.child("self_attn", new MultiheadAttention({ ...this.attention, rotary: this.rotary }));
+    this.multiheadAttn = this.child("multihead_attn", new MultiheadAttention(this.attention));
+  }
+
+  /**
+   * @param tgt `[batch, t, dModel]` or `[t, dModel]`
+   * @param memory `[batch, tk, dModel]`, a batch of 1 being everybody's, or `[tk, dModel]`
+   * @returns weights of the cross-attention, `[batch, nhead, t, tk]`, where they were asked for
+   */
+  async forward(
+    tgt: TensorLike,
+    memory: TensorLike,
+    options: DecoderForwardOptions = {},
+  ): Promise<ModuleResult<Tensor<Float32Array>>> {
+    checkNames(options, DECODER_NAMES);
+    return this.apply(...targetAndMemory(tgt, memory, this.dModel), options);
+  }
+
+  /** For other modules: x and memory are as targetAndMemory() gives them. */
+  async apply(
+    x: Activations,
+    memory: Activations,
+    { memoryMask, memoryKeyLengths, ...options }: DecoderForwardOptions,
+  ) {
+    const { weights, mask, keyLengths, causal, ...run } = options;
+    const { selfAttn, multiheadAttn } = this;
+    const cross = { ...run, mask: memoryMask, keyLengths: memoryKeyLengths, weights };
+    return this.through(
+      x,
+      async (x) => selfAttn.attend(x, await selfAttn.project(x, x, run), { ...run, mask, keyLengths, causal }),
+      async (x) => multiheadAttn.attend(x, await multiheadAttn.project(memory, memory, run), cross),
+      run,
+    );
+  }
+
+  /** For a decoder: the memory's keys and values, computed once, and room for those of the target. */
+  async start(memory: Activations, run: RunOptions): Promise<LayerState> {
+    const projected = await this.multiheadAttn.project(memory, memory, run);
+    const dims = [...memory.dims.slice(0, -2), 0, this.dModel];
+    const none = { data: new Float32Array(0), dims, type: "float32" } as const;
+    return { own: new Cache({ key: none, value: none }), memory: projected };
+  }
+
+  /** For a decoder: x are further tokens of the target. */
+  async step(
+    x: Activations,
+    { own, memory }: LayerState,
+    { positions, ...visibility }: Reach,
+    { memoryMask, memoryKeyLengths }: MemoryVisibility,
+    { weights, ...run }: RunOptions,
+  ) {
+    const { selfAttn, multiheadAttn } = this;
+    const cross = { ...run, mask: memoryMask, keyLengths: memoryKeyLengths, weights };
+    return this.through(
+      x,
+      async (x) => {
+        own.append(await selfAttn.project(x, x, run, positions));
+        return selfAttn.attend(x, own.projected, { ...run, ...visibility }, positions);
+      },
+      (x) => multiheadAttn.attend(x, memory, cross),
+      run,
+    );
+  }
+
+  /** The layer around any self- and cross-attention. */
+  async through(x: Activations, attendSelf: Attend, attendMemory: Attend, run: RunOptions) {
+    const [norm1, norm2, norm3] = this.norms;
+    let weights: Tensor<Float32Array> | undefined;
+    const own = await this.residual(x, norm1, async (x) => (await attendSelf(x)).output);
+    const crossed = await this.residual(own, norm2, async (x) => {
+      const result = await attendMemory(x);
+      weights = result.weights;
+      return result.output;
+    });
+    const output = await this.residual(crossed, norm3, (x) => this.feedForward(x, run));
+    return { output, ...(weights && { weights }) };
+  }
+}
+
+/** Both of the same rank. */
+export function targetAndMemory(tgt: TensorLike, memory: TensorLike, columns: number): [Activations, Activations] {
+  const [x, encoded] = [activations("tgt", tgt, columns), activations("memory", memory, columns)];
+  if (x.dims.length === encoded.dims.length) return [x, encoded];
+  throw wrongValue("memory.dims", `${x.dims.length} dimensions (rank of "tgt")`, encoded.dims);
+}

@@ -1,0 +1,118 @@
+import { wrongKind, wrongValue } from "../errors.js";
+import { integer } from "../options.js";
+import type { Tensor, TensorLike } from "../tensor.js";
+import { type Activations, activations } from "./activations.js";
+import {
+  DECODER_NAMES,
+  type DecoderForwardOptions,
+  type MemoryVisibility,
+  TransformerDecoderLayer,
+  targetAndMemory,
+} from "./decoder-layer.js";
+import { finalNorm, STACK_DEFAULTS, type StackOptions } from "./encoder.js";
+import { Module } from "./module.js";
+import type { LayerNorm } from "./norm.js";
+import { checkNames, type ModuleResult, type RunOptions, withDefaults } from "./options.js";
+import { DecoderState } from "./state.js";
+
+/** Options of TransformerDecoder.start(). */
+export interface StartOptions extends MemoryVisibility, Pick<RunOptions, "threads" | "signal"> {}
+
+/**
+ * torch.nn.TransformerDecoder: layers of one kind, and a final norm if asked for; forward() for a whole target, start()
+ * and step() for a target that is decoded token by token.
+ *
+ * Parameters: those of layers.0, layers.1 and so on, and of norm.
+ * @example
+ * const decoder = new TransformerDecoder({ dModel: 32, nhead: 4, numLayers: 6, norm: true });
+ * const state = await decoder.start(memory);
+ * const { output } = await decoder.step(token, state); // token [1, 1, 32]
+ */
+export class TransformerDecoder extends Module {
+  readonly layers: readonly TransformerDecoderLayer[];
+  readonly norm: LayerNorm | undefined;
+
+  constructor(options: StackOptions) {
+    super();
+    const { numLayers, norm, ...layer } = withDefaults(options, STACK_DEFAULTS);
+    this.layers = Array.from({ length: integer("numLayers", numLayers, 1) }, (_, i) =>
+      this.child(`layers.${i}`, new TransformerDecoderLayer(layer)),
+    );
+    if (norm) this.norm = this.child("norm", finalNorm(layer));
+  }
+
+  get dModel(): number {
+    return this.layers[0].dModel;
+  }
+
+  /**
+   * @param tgt `[batch, t, dModel]` or `[t, dModel]`
+   * @param memory `[batch, tk, dModel]`, a batch of 1 being everybody's, or `[tk, dModel]`
+   * @returns weights of the cross-attention of every layer, `[batch, nhead, t, tk]`, where they were asked for
+   */
+  async forward(
+    tgt: TensorLike,
+    memory: TensorLike,
+    options: DecoderForwardOptions = {},
+  ): Promise<ModuleResult<Tensor<Float32Array>[]>> {
+    checkNames(options, DECODER_NAMES);
+    const [x, encoded] = targetAndMemory(tgt, memory, this.dModel);
+    return this.through(x, options, (layer, x) => layer.apply(x, encoded, options));
+  }
+
+  /**
+   * Prepares decoding: the memory's keys and values are computed once, for all steps.
+   * @param memory `[batch, tk, dModel]` or `[tk, dModel]`
+   */
+  async start(memory: TensorLike, options: StartOptions = {}): Promise<DecoderState> {
+    const { memoryMask, memoryKeyLengths, ...run } = options;
+    checkNames(options, ["memoryMask", "memoryKeyLengths", "threads", "signal"]);
+    const encoded = activations("memory", memory, this.dModel);
+    const layers = [];
+    for (const layer of this.layers) layers.push(await layer.start(encoded, run));
+    return new DecoderState(encoded.dims.slice(0, -2), layers, { memoryMask, memoryKeyLengths });
+  }
+
+  /**
+   * Takes the next tokens of the target and gives what forward() would give for them, in work that grows with their number
+   * alone but for the attention to the keys that there are.
+   *
+   * @param token embedded, of the memory's rank: `[batch, t, dModel]`, where t is any number of tokens that follow each
+   * other, or after state.reorder() one token for each beam
+   * @param state grows; after an error or an abort it is as it was before
+   * @returns weights of the cross-attention of every layer, `[batch, nhead, t, tk]`, where they were asked for
+   */
+  async step(
+    token: TensorLike,
+    state: DecoderState,
+    options: RunOptions = {},
+  ): Promise<ModuleResult<Tensor<Float32Array>[]>> {
+    checkNames(options, ["weights", "threads", "signal"]);
+    if (!(state instanceof DecoderState)) throw wrongKind("state", "a DecoderState, from start()", state);
+    if (state.layers.length !== this.layers.length) {
+      throw wrongValue("state", `a state of ${this.layers.length} layers`, state.layers.length);
+    }
+    const x = activations("token", token, this.dModel);
+    const outer = x.dims.slice(0, -2);
+    if (outer.join() !== state.outer.join()) {
+      throw wrongValue("token.dims", `[${[...state.outer, "t", this.dModel].join(", ")}] (as "memory")`, x.dims);
+    }
+    return state.grow(x.dims[outer.length], (reach) =>
+      this.through(x, options, (layer, x, i) => layer.step(x, state.layers[i], reach, state.visibility, options)),
+    );
+  }
+
+  private async through(
+    x: Activations,
+    options: RunOptions,
+    apply: (layer: TransformerDecoderLayer, x: Activations, i: number) => Promise<ModuleResult<Tensor<Float32Array>>>,
+  ): Promise<ModuleResult<Tensor<Float32Array>[]>> {
+    const maps: Tensor<Float32Array>[] = [];
+    for (const [i, layer] of this.layers.entries()) {
+      const { output, weights } = await apply(layer, x, i);
+      x = output;
+      if (weights) maps.push(weights);
+    }
+    return { output: this.norm ? this.norm.apply(x) : x, ...(options.weights && { weights: maps }) };
+  }
+}

@@ -1,0 +1,34 @@
+import { checkSearch, type Found, predict, type SearchModel, type SearchOptions } from "./search.js";
+
+/**
+ * The likeliest token at every step, until the end token or the maximum. Leaving the loop stops the search.
+ *
+ * @returns an async iterator; it throws the signal's reason after an abort, TypeError or RangeError for wrong options
+ * @example
+ * const state = await decoder.start(encoded);
+ * const model = {
+ *   async step(tokens, options) {
+ *     const { output, weights } = await decoder.step(embed(tokens, state.length), state, options);
+ *     return { logits: await head.forward(output), weights };
+ *   },
+ * };
+ * for await (const { token } of greedy(model, { prompt: [bos], end: eos, maxLength: 100 })) console.log(token);
+ */
+export async function* greedy(model: SearchModel, options: SearchOptions): AsyncGenerator<Found, void> {
+  const search = checkSearch(options);
+  let tokens = search.prompt;
+  for (let length = 0; length < search.maxLength; length++) {
+    const { rows, weights } = await predict(model, tokens, 1, search);
+    const token = largest(rows[0]);
+    if (token === search.end) return;
+    yield { token, ...(weights[0] && { weights: weights[0] }) };
+    tokens = [token];
+  }
+}
+
+/** Where the first of the largest is. */
+function largest(values: Float32Array): number {
+  let at = 0;
+  for (let i = 1; i < values.length; i++) if (values[i] > values[at]) at = i;
+  return at;
+}

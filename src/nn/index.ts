@@ -1,0 +1,20 @@
+export type { Activation, WeightType } from "../blocks/index.js";
+export { type BeamSearchOptions, beamSearch, type Hypothesis } from "./beam.js";
+export { type StartOptions, TransformerDecoder } from "./decoder.js";
+export { type DecoderForwardOptions, type MemoryVisibility, TransformerDecoderLayer } from "./decoder-layer.js";
+export {
+  type EncoderForwardOptions,
+  type StackOptions,
+  TransformerEncoder,
+  TransformerEncoderLayer,
+} from "./encoder.js";
+export { greedy } from "./greedy.js";
+export type { LayerOptions } from "./layer.js";
+export { Linear, type LinearOptions } from "./linear.js";
+export { Module } from "./module.js";
+export { MultiheadAttention, type MultiheadAttentionOptions, type MultiheadForwardOptions } from "./multihead.js";
+export { LayerNorm, type LayerNormOptions } from "./norm.js";
+export type { Causal, ModuleResult, RunOptions, Visibility } from "./options.js";
+export type { Found, Prediction, SearchModel, SearchOptions, StepOptions } from "./search.js";
+export type { DecoderState } from "./state.js";
+export { Transformer, type TransformerForwardOptions, type TransformerOptions } from "./transformer.js";

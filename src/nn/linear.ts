@@ -1,0 +1,83 @@
+import { oneOf } from "../blocks/check.js";
+import { type Activation, Linear as PackedLinear, type WeightType } from "../blocks/index.js";
+import { ACTIVATIONS, WEIGHT_TYPES } from "../blocks/linear.js";
+import { integer } from "../options.js";
+import type { TensorLike } from "../tensor.js";
+import { type Activations, activations } from "./activations.js";
+import { Module, type Parameters } from "./module.js";
+import { checkNames, type RunOptions, withDefaults } from "./options.js";
+
+/** Options of torch.nn.Linear, and what its kernels do beside. */
+export interface LinearOptions {
+  inFeatures: number;
+  outFeatures: number;
+  /** true by default. */
+  bias?: boolean | undefined;
+  /** Of the outputs; "none" by default. "gelu" is the exact one. */
+  activation?: Activation | undefined;
+  /** Whether the weight has as many rows again, that make gates: `activation(gate) * x`; false by default. */
+  gated?: boolean | undefined;
+  /** How weights are kept: "float32" (the default), "bfloat16", or "int8" with a scale per row. */
+  weightType?: WeightType | undefined;
+}
+
+const DEFAULTS = {
+  inFeatures: undefined,
+  outFeatures: undefined,
+  bias: true,
+  activation: "none",
+  gated: false,
+  weightType: "float32",
+} as const;
+
+/**
+ * torch.nn.Linear: `x weight^T + bias`. Parameters: weight `[outFeatures, inFeatures]`, bias `[outFeatures]`.
+ * @example
+ * const head = new Linear({ inFeatures: 128, outFeatures: 517, bias: false });
+ * head.loadStateDict(tensors, "lm_head.");
+ * const logits = await head.forward(output); // [batch, t, 517]
+ */
+export class Linear extends Module {
+  readonly inFeatures: number;
+  readonly outFeatures: number;
+  readonly activation: Activation;
+  readonly gated: boolean;
+  readonly weightType: WeightType;
+  #packed: PackedLinear | undefined;
+
+  constructor(options: LinearOptions) {
+    const { bias, activation, gated, weightType, ...given } = withDefaults(options, DEFAULTS);
+    const inFeatures = integer("inFeatures", given.inFeatures, 1);
+    const outFeatures = integer("outFeatures", given.outFeatures, 1);
+    const rows = gated ? 2 * outFeatures : outFeatures;
+    super({ weight: [rows, inFeatures], ...(bias && { bias: [rows] }) });
+    this.inFeatures = inFeatures;
+    this.outFeatures = outFeatures;
+    this.activation = oneOf("activation", activation, ACTIVATIONS);
+    this.gated = gated;
+    this.weightType = oneOf("weightType", weightType, WEIGHT_TYPES);
+  }
+
+  protected override take({ weight, bias }: Parameters): void {
+    const { activation, gated, weightType: type } = this;
+    this.#packed = new PackedLinear(weight, bias, { activation, gated, type });
+  }
+
+  /** @param x `[batch, t, inFeatures]` or `[t, inFeatures]` */
+  async forward(x: TensorLike, options: Omit<RunOptions, "weights"> = {}): Promise<Activations> {
+    checkNames(options, ["threads", "signal"]);
+    return this.apply(activations("x", x, this.inFeatures), options);
+  }
+
+  /** For other modules: x is as activations() gives it. */
+  apply(x: Activations, options: RunOptions): Promise<Activations> {
+    this.prepare();
+    return applied(this.#packed as PackedLinear, x, options);
+  }
+}
+
+/** A packed layer of any rank of rows. */
+export async function applied(layer: PackedLinear, { data, dims }: Activations, run: RunOptions): Promise<Activations> {
+  const output = await layer.apply(data, { threads: run.threads, signal: run.signal });
+  return { data: output, dims: [...dims.slice(0, -1), layer.outputs], type: "float32" };
+}

@@ -1,0 +1,68 @@
+import { integer } from "../options.js";
+import type { Tensor, TensorLike } from "../tensor.js";
+import { TransformerDecoder } from "./decoder.js";
+import { DECODER_NAMES, type DecoderForwardOptions } from "./decoder-layer.js";
+import { TransformerEncoder } from "./encoder.js";
+import { LAYER_DEFAULTS, type LayerOptions } from "./layer.js";
+import { Module } from "./module.js";
+import { checkNames, type ModuleResult, type Visibility, withDefaults } from "./options.js";
+
+/** Options of torch.nn.Transformer. */
+export interface TransformerOptions extends Partial<LayerOptions> {
+  /** 6 by default. */
+  numEncoderLayers?: number | undefined;
+  numDecoderLayers?: number | undefined;
+}
+
+/** Options of Transformer.forward(): those of the decoder, and what the tokens of the source see of each other. */
+export interface TransformerForwardOptions extends DecoderForwardOptions {
+  srcMask?: Visibility["mask"];
+  srcKeyLengths?: Visibility["keyLengths"];
+}
+
+const DEFAULTS = { ...LAYER_DEFAULTS, dModel: 512, nhead: 8, numEncoderLayers: 6, numDecoderLayers: 6 };
+
+/**
+ * torch.nn.Transformer: an encoder and a decoder, each with a final norm, between embeddings and logits of your own (Vaswani
+ * et al., "Attention is all you need", 2017, figure 1). As in PyTorch, padding of the source is told twice, by
+ * srcKeyLengths to the encoder and by memoryKeyLengths to the decoder.
+ *
+ * Parameters: those of encoder (see TransformerEncoder) and decoder (see TransformerDecoder).
+ * @example
+ * const whole = new Transformer({ dModel: 32, nhead: 4, numEncoderLayers: 2, numDecoderLayers: 2, dimFeedforward: 64 });
+ * whole.loadStateDict(tensors, "transformer.");
+ * const { output } = await whole.forward(src, tgt, { causal: true });
+ */
+export class Transformer extends Module {
+  readonly encoder: TransformerEncoder;
+  readonly decoder: TransformerDecoder;
+
+  constructor(options: TransformerOptions = {}) {
+    super();
+    const { numEncoderLayers, numDecoderLayers, ...layer } = withDefaults(options, DEFAULTS);
+    const stack = (name: string, numLayers: number) => ({
+      ...layer,
+      norm: true,
+      numLayers: integer(name, numLayers, 1),
+    });
+    this.encoder = this.child("encoder", new TransformerEncoder(stack("numEncoderLayers", numEncoderLayers)));
+    this.decoder = this.child("decoder", new TransformerDecoder(stack("numDecoderLayers", numDecoderLayers)));
+  }
+
+  /**
+   * @param src `[batch, tk, dModel]` or `[tk, dModel]`
+   * @param tgt `[batch, t, dModel]` or `[t, dModel]`
+   * @returns weights of the cross-attention of every decoder layer, `[batch, nhead, t, tk]`, where they were asked for
+   */
+  async forward(
+    src: TensorLike,
+    tgt: TensorLike,
+    options: TransformerForwardOptions = {},
+  ): Promise<ModuleResult<Tensor<Float32Array>[]>> {
+    checkNames(options, [...DECODER_NAMES, "srcMask", "srcKeyLengths"]);
+    const { srcMask: mask, srcKeyLengths: keyLengths, ...decoding } = options;
+    const { threads, signal } = options;
+    const { output: memory } = await this.encoder.forward(src, { mask, keyLengths, threads, signal });
+    return this.decoder.forward(tgt, memory, decoding);
+  }
+}
