@@ -21,6 +21,7 @@ const EVERY_BACKEND = [
   "torch",
   "modules",
   "decoding",
+  "transliterate",
 ].map((name) => `test/${name}.test.ts`);
 
 const forced = process.env.XATTN_BACKEND;
