@@ -22,6 +22,7 @@ const EVERY_BACKEND = [
   "modules",
   "decoding",
   "transliterate",
+  "pronounce",
 ].map((name) => `test/${name}.test.ts`);
 
 const forced = process.env.XATTN_BACKEND;
