@@ -1,5 +1,6 @@
 // Node-API: takes calls apart, has them run, and hands back what came of them. The facade has checked the arguments.
 #include "blocks-binding.h"
+#include "cpus.h"
 #include "dispatch.h"
 #include "memory-binding.h"
 #include "parallel.h"
@@ -240,6 +241,16 @@ Environment *newEnvironment(Napi::Env env) {
   return environment;
 }
 
+// Why the pool has that many threads.
+Napi::Object newLimits(Napi::Env env) {
+  const CpuLimits limits = cpuLimits();
+  Napi::Object result = Napi::Object::New(env);
+  result["wanted"] = limits.wanted;
+  result["allowed"] = limits.allowed;
+  result["quota"] = limits.quota;
+  return result;
+}
+
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   Environment *environment = newEnvironment(env);
   Napi::Array kernels = Napi::Array::New(env), fields = Napi::Array::New(env);
@@ -250,6 +261,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports["threads"] = static_cast<double>(poolThreads());
   exports["memories"] = memoryEntries(env);
   exports["blocks"] = blockEntries(env);
+  exports["limits"] = newLimits(env);
   const napi_property_descriptor functions[] = {
       {"attend", nullptr, attend, nullptr, nullptr, nullptr, napi_enumerable, environment},
       {"attendAsync", nullptr, attendAsync, nullptr, nullptr, nullptr, napi_enumerable, environment},

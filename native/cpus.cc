@@ -97,8 +97,13 @@ double quotaCpus() {
 
 } // namespace
 
+CpuLimits cpuLimits() {
+  return {wantedThreads(), allowedCpus(), quotaCpus()};
+}
+
 int defaultThreads() {
-  if (int wanted = wantedThreads()) return wanted;
-  double cpus = std::min<double>(allowedCpus(), std::ceil(quotaCpus()));
+  const CpuLimits limits = cpuLimits();
+  if (limits.wanted) return limits.wanted;
+  double cpus = std::min<double>(limits.allowed, std::ceil(limits.quota));
   return (int)std::min<double>(std::max(1.0, cpus), MOST_THREADS);
 }

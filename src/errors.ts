@@ -55,14 +55,16 @@ export function overlapping(name: string, other: string): RangeError {
   return new RangeError(message(name, `memory apart from "${other}"`, "an overlap"));
 }
 
-/**
- * Why the addon is not there, and what to do about it.
- * @param directory the package's own, where the addon is built
- */
-export function loadFailure(directory: string, cause: unknown): Error {
+/** Why the addon is not there, and what to do about it. */
+export function loadFailure(cause: unknown): Error {
+  const { code } = cause as NodeJS.ErrnoException;
+  // The package's own files are not where this module runs: it has become part of a bundle.
+  const bundled = code === "MODULE_NOT_FOUND" || code === "ERR_INVALID_ARG_VALUE";
+  const remedy = bundled
+    ? 'install "xattn" where the code runs, and in a bundler mark "xattn" as external'
+    : 'to build it, with a C++ compiler and Python installed, run "npx xattn build"';
   const reason = (cause instanceof Error ? cause.message : String(cause)).trim().replace(/\s+/g, " ");
-  const remedy = `with a C++ compiler installed, run "npx node-gyp rebuild" in ${directory}`;
-  return new Error(`the native addon could not be loaded (${reason}); to build it, ${remedy}`, { cause });
+  return new Error(`the native addon could not be loaded (${reason}); ${remedy}`, { cause });
 }
 
 /** What process.emitWarning() says, once. */

@@ -1,6 +1,6 @@
 // Loads the addon and hands problems to it.
 import { createRequire } from "node:module";
-import { fileURLToPath } from "node:url";
+import path from "node:path";
 import type { Blocks } from "./blocks/calls.js";
 import { BLOCK_FIELDS, type BlocksAddon, NativeBlocks } from "./blocks/native.js";
 import { loadFailure, wrongValue } from "./errors.js";
@@ -17,6 +17,8 @@ interface Addon {
   readonly fields: readonly string[];
   /** Size of the pool. */
   readonly threads: number;
+  /** What it follows from. */
+  readonly limits: ThreadLimits;
   readonly attend: Entry<void>;
   /** Once `cancel[0]` is not 0, leaves out what is left of the work and resolves all the same. */
   readonly attendAsync: Entry<Promise<void>>;
@@ -25,6 +27,16 @@ interface Addon {
   readonly sweep: () => void;
   readonly memories: Memories;
   readonly blocks: BlocksAddon;
+}
+
+/** What bounds the native threads; struct CpuLimits of native/cpus.h. */
+export interface ThreadLimits {
+  /** XATTN_NUM_THREADS, 0 where it is not set or cannot be. */
+  readonly wanted: number;
+  /** CPUs that the process may run on. */
+  readonly allowed: number;
+  /** CPUs that its control groups pay for; Infinity: no limit. */
+  readonly quota: number;
 }
 
 type Entry<Result> = (
@@ -209,7 +221,13 @@ function watchSignal(signal: AbortSignal, addon: Addon): Watch {
   return watch;
 }
 
-let loaded: Addon | Error | undefined;
+interface Loaded {
+  readonly addon: Addon;
+  readonly file: string;
+}
+
+/** The addon, or why there is none. */
+let loaded: Loaded | Error | undefined;
 
 /** Why there is no addon; undefined where there is one. */
 export function loadError(): Error | undefined {
@@ -221,27 +239,38 @@ export function loadError(): Error | undefined {
 export function nativeBackends(): Backend[] {
   loaded ??= load();
   if (loaded instanceof Error) return [];
-  const addon = loaded;
+  const { addon } = loaded;
   return addon.kernels.map((_, kernel) => new NativeBackend(addon, kernel));
+}
+
+/** What was loaded, for `xattn doctor`; undefined where there is no addon. */
+export function loadedAddon(): { file: string; threads: number; limits: ThreadLimits } | undefined {
+  loaded ??= load();
+  if (loaded instanceof Error) return undefined;
+  const { threads, limits } = loaded.addon;
+  return { file: loaded.file, threads, limits };
 }
 
 /** Where native memories are; undefined where there is no addon. */
 export function nativeMemories(): Memories | undefined {
   loaded ??= load();
-  return loaded instanceof Error ? undefined : loaded.memories;
+  return loaded instanceof Error ? undefined : loaded.addon.memories;
 }
 
-function load(): Addon | Error {
-  const root = fileURLToPath(new URL("..", import.meta.url));
+function load(): Loaded | Error {
   try {
-    const addon = createRequire(import.meta.url)("node-gyp-build")(root) as Addon;
-    const fields = [...FIELDS, ...BLOCK_FIELDS];
-    if (String([...addon.fields, ...addon.blocks.fields]) !== String(fields))
-      throw new Error("it was built from other sources");
+    // By name, so that the package is found from a bundle that this module is part of.
+    const manifest = createRequire(import.meta.url).resolve("xattn/package.json");
+    const require = createRequire(manifest);
+    const file = require("node-gyp-build").path(path.dirname(manifest)) as string;
+    const addon = require(file) as Addon;
+    const fields = [...addon.fields, ...addon.blocks.fields];
+    if (String(fields) !== String([...FIELDS, ...BLOCK_FIELDS]))
+      throw new Error(`${file} was built from other sources`);
     checkThreads(addon);
-    return addon;
+    return { addon, file };
   } catch (cause) {
-    return loadFailure(root, cause);
+    return loadFailure(cause);
   }
 }
 

@@ -177,7 +177,7 @@ describe("A backend", () => {
   it("that cannot be loaded gives one warning with the remedy, and explain repeats it", async () => {
     vi.resetModules();
     vi.stubEnv("XATTN_BACKEND", "");
-    const failure = loadFailure("/package", new Error("no such file"));
+    const failure = loadFailure(new Error("no such file"));
     vi.doMock("../src/native.js", () => ({ nativeBackends: () => [], loadError: () => failure }));
     const warn = vi.spyOn(process, "emitWarning").mockImplementation(() => {});
     const fresh = await import("../src/index.js");
@@ -185,7 +185,7 @@ describe("A backend", () => {
     expect(warn).not.toHaveBeenCalled();
     fresh.attentionSync(query, key, value);
     await fresh.attention(query, key, value);
-    const remedy = 'with a C++ compiler installed, run "npx node-gyp rebuild" in /package';
+    const remedy = 'with a C++ compiler and Python installed, run "npx xattn build"';
     const why = `the native addon could not be loaded (no such file); to build it, ${remedy}`;
     expect(warn.mock.calls.map(([message]) => message)).toEqual([
       `xattn uses its "js" backend, which is many times slower: ${why}`,
