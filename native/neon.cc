@@ -5,6 +5,13 @@
 #include "target.h"
 #include <arm_neon.h>
 
+#if defined(__GNUC__) && !defined(__clang__)
+// gcc 12 would move all broadcasts of a step to its front and keep two of the 24 accumulators of a 4 x 6 tile in
+// memory.
+#pragma GCC push_options
+#pragma GCC optimize("no-schedule-insns")
+#endif
+
 namespace {
 
 typedef float32x4_t vec;
@@ -150,5 +157,8 @@ enum { LINEAR_VECTORS = 4, LINEAR_ROWS = 6 };
 #include "blocks-inl.h"
 
 } // namespace
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
 extern "C" const Kernel xattn_neon = {"neon", plan, attend, finish, convert, &blocks};
 #endif
