@@ -65,9 +65,14 @@ async function selfCheck(): Promise<string | undefined> {
     const query = tensor(heads, tq, d, () => 1);
     const key = tensor(heads, tk, d, (_, j) => Math.log(j + 1) / d);
     const value = tensor(heads, tk, d, (h, j, c) => j + 1 + added(h, c));
-    for (const attend of [attentionSync, attention]) {
-      const wrong = firstWrong(await attend(query, key, value, { ...options, scale: 1, lse: true }), sizes, seen);
-      if (wrong !== undefined) return `${attend.name} with tq = ${tq}, tk = ${tk}, d = ${d}: ${wrong}`;
+    const all = { ...options, scale: 1, lse: true } as const;
+    const forms = {
+      attentionSync: () => attentionSync(query, key, value, all),
+      attention: () => attention(query, key, value, all),
+    };
+    for (const [name, attend] of Object.entries(forms)) {
+      const wrong = firstWrong(await attend(), sizes, seen);
+      if (wrong !== undefined) return `${name} with tq = ${tq}, tk = ${tk}, d = ${d}: ${wrong}`;
     }
   }
   return undefined;

