@@ -33,8 +33,10 @@ XATTN_INLINE void storeFirst(float *p, vec a, int n) {
 XATTN_INLINE vec broadcast(float x) {
   XATTN_EACH(vec, x);
 }
+// Volatile: gcc 12 joins neighbouring loads of a loop to halves of a vector, takes the other half from the next row,
+// which it does not use, and so reads past the last one.
 XATTN_INLINE vec broadcast(const float *p) {
-  return broadcast(*p);
+  return broadcast(*(const volatile float *)p);
 }
 
 XATTN_INLINE vec add(vec a, vec b) {
