@@ -7,6 +7,7 @@ const EVERY_BACKEND = [
   "accessors",
   "backends",
   "blocks",
+  "disguises",
   "facade",
   "linear",
   "masks",

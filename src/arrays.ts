@@ -14,21 +14,76 @@ export type FloatArray = Float32Array | Uint16Array | Float16ArrayLike;
 /** What backends read and write. A Float16Array reaches them as a Uint16Array over the same memory. */
 export type TypedArray = Float32Array | Uint16Array | Uint8Array | Int8Array | Int32Array;
 
+type Getter = (this: unknown) => unknown;
+
+function getterOf(prototype: object, name: PropertyKey): Getter {
+  return Object.getOwnPropertyDescriptor(prototype, name)?.get as Getter;
+}
+
 const prototype = Object.getPrototypeOf(Uint8Array.prototype);
-const tagGetter = Object.getOwnPropertyDescriptor(prototype, Symbol.toStringTag)?.get as (this: unknown) => unknown;
+const tagGetter = getterOf(prototype, Symbol.toStringTag);
+const lengthGetter = getterOf(prototype, "length");
+const bufferGetter = getterOf(prototype, "buffer");
+const byteOffsetGetter = getterOf(prototype, "byteOffset");
+const byteLengthGetter = getterOf(prototype, "byteLength");
+const resizableGetter = getterOf(ArrayBuffer.prototype, "resizable");
+const growableGetter = getterOf(SharedArrayBuffer.prototype, "growable");
+
+// What follows asks the engine: a subclass, or a property of the array itself, may say something else, and native code
+// would believe it.
 
 /** Name of a typed array's class, in any realm and past any disguise; undefined for everything else. */
 export function arrayClass(data: unknown): unknown {
   return tagGetter.call(data);
 }
 
+/** Elements of a typed array. */
+export function lengthOf(array: ArrayBufferView): number {
+  return lengthGetter.call(array) as number;
+}
+
+function bufferOf(array: ArrayBufferView): ArrayBuffer {
+  return bufferGetter.call(array) as ArrayBuffer;
+}
+
+function isResizable(buffer: ArrayBuffer): unknown {
+  try {
+    return resizableGetter.call(buffer);
+  } catch {
+    return growableGetter.call(buffer); // a SharedArrayBuffer
+  }
+}
+
+/** The first elements, in memory that backends know: a Float16Array's as uint16. */
+export function firstOf(array: FloatArray | Uint8Array, length: number): TypedArray {
+  const name = arrayClass(array);
+  const Class = name === "Float32Array" ? Float32Array : name === "Uint8Array" ? Uint8Array : Uint16Array;
+  return new Class(bufferOf(array), byteOffsetGetter.call(array) as number, length);
+}
+
+/** The array that backends see; Node 24.0 to 24.9 do not tell an addon the type of a Float16Array. */
+export function kernelArray(array: FloatArray | Uint8Array): TypedArray {
+  return arrayClass(array) === "Float16Array" ? firstOf(array, lengthOf(array)) : (array as TypedArray);
+}
+
 /** A new array of zeros, of a class that holds results. */
 export function allocate(name: string, className: string, length: number): FloatArray {
-  try {
+  return orTooLarge(name, length, () => {
     if (className === "Float32Array") return new Float32Array(length);
     if (className === "Uint16Array") return new Uint16Array(length);
     const { Float16Array } = globalThis as unknown as { Float16Array: new (length: number) => Float16ArrayLike };
     return new Float16Array(length);
+  });
+}
+
+/** The same of integers. */
+export function allocateIntegers(name: string, length: number): Int32Array {
+  return orTooLarge(name, length, () => new Int32Array(length));
+}
+
+function orTooLarge<T>(name: string, length: number, make: () => T): T {
+  try {
+    return make();
   } catch {
     throw tooLarge(name, length);
   }
@@ -37,7 +92,7 @@ export function allocate(name: string, className: string, length: number): Float
 /** Detached arrays have length 0, so only empty ones need this. Constructing over a detached buffer throws. */
 export function checkAttached(name: string, data: ArrayBufferView): void {
   try {
-    new Uint8Array(data.buffer);
+    new Uint8Array(bufferOf(data));
   } catch {
     throw detached(name);
   }
@@ -45,19 +100,13 @@ export function checkAttached(name: string, data: ArrayBufferView): void {
 
 /** A buffer must not shrink under a call in flight. */
 export function checkFixed(name: string, data: ArrayBufferView): void {
-  const buffer = data.buffer as { resizable?: boolean; growable?: boolean };
-  if (buffer.resizable || buffer.growable) throw resizable(name);
+  if (isResizable(bufferOf(data))) throw resizable(name);
 }
 
 /** Whether writing one changes the other. */
 export function overlap(a: ArrayBufferView, b: ArrayBufferView): boolean {
-  if (a.buffer !== b.buffer) return false;
-  return a.byteOffset < b.byteOffset + b.byteLength && b.byteOffset < a.byteOffset + a.byteLength;
-}
-
-/** The array that backends see; Node 24.0 to 24.9 do not tell an addon the type of a Float16Array. */
-export function kernelArray(data: FloatArray | Uint8Array): TypedArray {
-  return arrayClass(data) === "Float16Array"
-    ? new Uint16Array(data.buffer, data.byteOffset, data.length)
-    : (data as TypedArray);
+  if (bufferOf(a) !== bufferOf(b)) return false;
+  const [startA, startB] = [byteOffsetGetter.call(a) as number, byteOffsetGetter.call(b) as number];
+  const [lengthA, lengthB] = [byteLengthGetter.call(a) as number, byteLengthGetter.call(b) as number];
+  return startA < startB + lengthB && startB < startA + lengthA;
 }

@@ -1,5 +1,5 @@
 // One call on its way from arguments to a backend: first checked, then given memory for its results.
-import { allocate, checkAttached, type FloatArray, kernelArray, type TypedArray } from "./arrays.js";
+import { allocate, checkAttached, type FloatArray, kernelArray, lengthOf, type TypedArray } from "./arrays.js";
 import { wrongValue } from "./errors.js";
 import { MemoryRows } from "./memory-rows.js";
 import { matchMemory } from "./memory-shapes.js";
@@ -182,7 +182,8 @@ export function checkViews(views: readonly View[]): void {
 }
 
 export function checkLength(name: string, data: TypedArray | FloatArray, length: number): void {
-  if (data.length === length && length > 0) return;
+  const now = lengthOf(data);
+  if (now === length && length > 0) return;
   checkAttached(name, data);
-  if (data.length !== length) throw wrongValue(`${name}.length`, `${length}, as when it was checked`, data.length);
+  if (now !== length) throw wrongValue(`${name}.length`, `${length}, as when it was checked`, now);
 }

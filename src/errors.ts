@@ -81,7 +81,7 @@ function message(name: string, expected: string, got: string): string {
   return `"${name}" expected ${expected}, got ${got}`;
 }
 
-// Long arrays are told by their length: a message is one line.
+// Long arrays are told by their length, for a message is one line, and so are nested ones, which may hold themselves.
 const SHOWN_ENTRIES = 8;
 
 function shown(got: unknown): string {
@@ -90,10 +90,11 @@ function shown(got: unknown): string {
   if (typeof got === "function") return "a function";
   if (typeof got !== "object" || got === null) return String(got);
   if (Array.isArray(got)) {
-    return got.length > SHOWN_ENTRIES ? `an array of ${got.length}` : `[${got.map(shown).join(", ")}]`;
+    const isLong = got.length > SHOWN_ENTRIES || got.some(Array.isArray);
+    return isLong ? `an array of ${got.length}` : `[${got.map(shown).join(", ")}]`;
   }
-  const name = got.constructor?.name ?? "Object";
-  if (name === "Object") return "an object";
+  const name: unknown = got.constructor?.name;
+  if (typeof name !== "string" || name === "" || name === "Object") return "an object";
   return `${"AEIOU".includes(name[0]) ? "an" : "a"} ${name}`;
 }
 

@@ -1,9 +1,10 @@
 // Loads the addon and hands problems to it.
 import { createRequire } from "node:module";
 import path from "node:path";
+import { lengthOf } from "./arrays.js";
 import type { Blocks } from "./blocks/calls.js";
 import { BLOCK_FIELDS, type BlocksAddon, NativeBlocks } from "./blocks/native.js";
-import { loadFailure, wrongValue } from "./errors.js";
+import { detached, loadFailure, wrongValue } from "./errors.js";
 import { type Memories, NativeStore, TYPES } from "./native-store.js";
 import type { Backend, Execution, Mask, Operand, Problem } from "./problem.js";
 import type { Store, StoreSizes } from "./store.js";
@@ -165,7 +166,10 @@ class NativeBackend implements Backend {
   }
 
   runAsync(problem: Problem, signal: AbortSignal | undefined): Promise<void> {
-    return watched(signal, this.#addon, (cancel) => enter(this.#addon.attendAsync, this.#kernel, problem, cancel));
+    return watched(signal, this.#addon, (cancel) => {
+      if (signal !== undefined) checkArrays(problem); // what looks like a signal may have run the caller's code
+      return enter(this.#addon.attendAsync, this.#kernel, problem, cancel);
+    });
   }
 }
 
@@ -184,6 +188,18 @@ async function watched(
     watch.end();
   }
   if (signal.aborted) throw signal.reason;
+}
+
+// An array that has been detached has no memory.
+function checkArrays({ dv, query, key, value, output, mask, outside }: Problem): void {
+  const arrays = {
+    query,
+    mask,
+    ...(dv > 0 && { output }),
+    ...(!outside && { key }),
+    ...(!outside && dv > 0 && { value }),
+  };
+  for (const [name, array] of Object.entries(arrays)) if (array && lengthOf(array.data) === 0) throw detached(name);
 }
 
 interface Watch {

@@ -1,4 +1,4 @@
-import { arrayClass, checkAttached, type FloatArray, overlap } from "./arrays.js";
+import { allocateIntegers, arrayClass, checkAttached, type FloatArray, lengthOf, overlap } from "./arrays.js";
 import { overlapping, unknownOption, wrongKind, wrongValue } from "./errors.js";
 import type { LayoutName, Sizes } from "./shapes.js";
 import { type ElementType, holders, holds, product, type TensorLike, type View } from "./tensor.js";
@@ -119,9 +119,10 @@ export function keyLengthsOf(
   const list = entries("keyLengths", keyLengths, batch, "one per batch entry");
   const lengths = new Int32Array(batch);
   for (let b = 0; b < batch; b++) {
-    const length = typeof list[b] === "bigint" ? Number(list[b]) : (list[b] as number);
+    const entry = list[b];
+    const length = typeof entry === "bigint" ? Number(entry) : (entry as number);
     if (!Number.isInteger(length) || length < 0 || length > tk) {
-      throw wrong(`keyLengths[${b}]`, `an integer from 0 to ${tk} (${keys})`, list[b]);
+      throw wrong(`keyLengths[${b}]`, `an integer from 0 to ${tk} (${keys})`, entry);
     }
     lengths[b] = length;
   }
@@ -141,7 +142,7 @@ export function isCausal({ causal }: AttentionOptions): boolean {
 export function offsetsOf({ causal }: AttentionOptions, keyLengths: Int32Array | undefined, sizes: Sizes) {
   if (causal === undefined || causal === false || causal === "top-left") return undefined;
   const { batch, tq, tk } = sizes;
-  const offsets = new Int32Array(batch);
+  const offsets = allocateIntegers("causal.offset", batch);
   if (causal === "bottom-right") {
     for (let b = 0; b < batch; b++) offsets[b] = (keyLengths?.[b] ?? tk) - tq;
     return offsets;
@@ -172,9 +173,10 @@ export function sinksOf({ sinks }: AttentionOptions, { heads }: Sizes): Float32A
 export function checkOut(options: AttentionOptions, type: ElementType, dims: number[], inputs: readonly View[]): void {
   const { out, keyLengths, alibi, sinks, causal } = options;
   if (!holds(out, type)) throw wrongKind("out", `a ${holders(type)} (type of "query")`, out);
-  if (out.length === 0) checkAttached("out", out);
-  const length = product(dims);
-  if (out.length !== length) throw wrongValue("out.length", `${length} (output dims [${dims.join(", ")}])`, out.length);
+  const length = lengthOf(out);
+  if (length === 0) checkAttached("out", out);
+  const needed = product(dims);
+  if (length !== needed) throw wrongValue("out.length", `${needed} (output dims [${dims.join(", ")}])`, length);
   for (const { name, data } of inputs) checkApart(out, name, data);
   checkApart(out, "keyLengths", keyLengths);
   checkApart(out, "alibi", alibi);
@@ -183,7 +185,7 @@ export function checkOut(options: AttentionOptions, type: ElementType, dims: num
 }
 
 function checkApart(out: FloatArray, name: string, input: unknown): void {
-  if (ArrayBuffer.isView(input) && overlap(out, input)) throw overlapping("out", name);
+  if (arrayClass(input) !== undefined && overlap(out, input as ArrayBufferView)) throw overlapping("out", name);
 }
 
 /** By what it can do, so that signals of other realms pass. */
@@ -205,8 +207,9 @@ function perHead(name: string, given: unknown, heads: number, valid: (x: unknown
   const list = entries(name, given, heads, "one per head");
   const values = new Float32Array(heads);
   for (let h = 0; h < heads; h++) {
-    if (!valid(list[h])) throw wrong(`${name}[${h}]`, expected, list[h]);
-    values[h] = list[h] as number;
+    const entry = list[h];
+    if (!valid(entry)) throw wrong(`${name}[${h}]`, expected, entry);
+    values[h] = entry as number;
   }
   return values;
 }

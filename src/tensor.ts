@@ -1,4 +1,13 @@
-import { allocate, arrayClass, checkAttached, type FloatArray, kernelArray, type TypedArray } from "./arrays.js";
+import {
+  allocate,
+  arrayClass,
+  checkAttached,
+  type FloatArray,
+  firstOf,
+  kernelArray,
+  lengthOf,
+  type TypedArray,
+} from "./arrays.js";
 import { wrongKind, wrongValue } from "./errors.js";
 
 export type { Float16ArrayLike, FloatArray, TypedArray } from "./arrays.js";
@@ -109,7 +118,7 @@ function view(name: string, tensor: TensorLike, classes: typeof FLOATS, expected
     throw wrongValue(`${name}.strides`, `${dims.length} entries (one per dimension)`, strides);
   }
   const data = reached(name, given as FloatArray | Uint8Array, dims, strides, tensor.strides === undefined);
-  return { name, field, data: kernelArray(data), length: data.length, className, type, dims, strides };
+  return { name, field, data, length: lengthOf(data), className, type, dims, strides };
 }
 
 function elementType(name: string, className: string, tags: readonly (string | undefined)[], tensor: TensorLike) {
@@ -123,13 +132,17 @@ function elementType(name: string, className: string, tags: readonly (string | u
   return (type === "uint8" ? "bool" : type) as ElementType | "bool";
 }
 
+// No argument has more dimensions than 4; one that has a few more is told what they should be, one that has millions is
+// not even copied.
+const MOST_DIMENSIONS = 16;
+
 /** A copy of dims or strides as plain numbers, so that later reads are fast and nobody can change them. */
 export function integers(name: string, field: string, list: ArrayLike<number> | undefined): number[] {
-  if (typeof list !== "object" || list === null || typeof list.length !== "number") {
-    throw wrongKind(`${name}.${field}`, "an array of integers", list);
-  }
+  const length: unknown = typeof list === "object" ? list?.length : undefined;
+  if (!list || typeof length !== "number") throw wrongKind(`${name}.${field}`, "an array of integers", list);
+  if (length > MOST_DIMENSIONS) throw wrongValue(`${name}.${field}.length`, `at most ${MOST_DIMENSIONS}`, length);
   const copy: number[] = [];
-  for (let i = 0; i < list.length; i++) {
+  for (let i = 0; i < length; i++) {
     const entry = list[i];
     if (!(Number.isSafeInteger(entry) && entry >= 0)) {
       const wrong = typeof entry === "number" ? wrongValue : wrongKind;
@@ -193,12 +206,13 @@ export function contiguous(dims: readonly number[]): number[] {
 
 // The part of the data that the strides reach, so that `out` may lie beside it in the same buffer.
 function reached(name: string, data: FloatArray | Uint8Array, dims: number[], strides: number[], exact: boolean) {
-  if (data.length === 0) checkAttached(`${name}.data`, data);
+  const length = lengthOf(data);
+  if (length === 0) checkAttached(`${name}.data`, data);
   const needed = span(dims, strides);
-  if (data.length === needed) return data;
-  if (data.length > needed && !exact) return (data as Float32Array).subarray(0, needed);
+  if (length === needed) return kernelArray(data);
+  if (length > needed && !exact) return firstOf(data, needed);
   const from = exact ? `dims [${dims.join(", ")}]` : `dims [${dims.join(", ")}] and strides [${strides.join(", ")}]`;
-  throw wrongValue(`${name}.data.length`, `${exact ? "" : "at least "}${needed} (${from})`, data.length);
+  throw wrongValue(`${name}.data.length`, `${exact ? "" : "at least "}${needed} (${from})`, length);
 }
 
 // Elements from the first to the last that the strides reach.

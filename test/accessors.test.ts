@@ -27,6 +27,18 @@ describe("accessors among the arguments", () => {
     expect(() => attentionSync(query, make(), hostile)).toThrow('"query.data"');
   });
 
+  test("are asked once, so a number cannot be exchanged after its check", () => {
+    const answers = { sinks: [0, Infinity], alibi: [1, -1], keyLengths: [3, -3] };
+    for (const [name, [first, ...later]] of Object.entries(answers)) {
+      let asked = 0;
+      const list = [0];
+      Object.defineProperty(list, 0, { get: () => (asked++ === 0 ? first : later[0]) });
+      const { output } = attentionSync(make(), make(), make(), { [name]: list });
+      expect(output.data.every(Number.isFinite)).toBe(true);
+      expect(asked).toBe(1);
+    }
+  });
+
   test("are asked once, so out cannot be exchanged after its check", () => {
     const good = new Float32Array(64 * 1024);
     let asked = 0;

@@ -136,6 +136,20 @@ describe.runIf(native)("a buffer that is transferred during a call", () => {
     expect(error.message).toContain(`"${name}"`);
     expect(kept.byteLength).toBeGreaterThan(0);
   });
+
+  test.each(["query", "key", "value"])(
+    "rejects it before any work when a signal of the caller's own does it: %s",
+    async (name) => {
+      const [query, key, value] = structuredClone(SHORT);
+      const { buffer } = { query, key, value }[name as "query"].data;
+      const signal = {
+        throwIfAborted() {},
+        addEventListener: () => void structuredClone(buffer, { transfer: [buffer as ArrayBuffer] }),
+        removeEventListener() {},
+      } as unknown as AbortSignal;
+      await expect(attention(query, key, value, { signal })).rejects.toThrow(`"${name}.data"`);
+    },
+  );
 });
 
 describe.runIf(native)("workers", () => {

@@ -1,4 +1,4 @@
-import { asOptions, type Row } from "./wrong-calls.js";
+import { asOptions, type Row, tensor } from "./wrong-calls.js";
 
 const NAMES =
   '"layout", "heads", "scale", "mask", "keyLengths", "causal", "window", "alibi", "softcap", "sinks", "lse", "weights", ' +
@@ -46,6 +46,27 @@ export const options: Row[] = [
     RangeError,
     '"softcap" expected a positive finite number, got Infinity',
     asOptions({ softcap: Infinity }),
+  ],
+  [
+    "an array that holds itself",
+    TypeError,
+    '"scale" expected a finite number, got an array of 1',
+    () => {
+      const scale: unknown[] = [];
+      scale.push(scale);
+      return asOptions({ scale })();
+    },
+  ],
+  [
+    "more offsets than any array can hold",
+    RangeError,
+    '"causal.offset" expected a size that can be allocated, got 35184372088832 elements',
+    () => [
+      { data: new Float32Array(1), dims: [2 ** 45, 1, 1, 1], strides: [0, 0, 0, 1] },
+      tensor([1, 1, 1, 1]),
+      tensor([1, 1, 1, 1]),
+      { causal: "bottom-right" },
+    ],
   ],
   ["no threads", RangeError, '"threads" expected an integer of at least 1, got 0', asOptions({ threads: 0 })],
   ["half a thread", RangeError, '"threads" expected an integer of at least 1, got 1.5', asOptions({ threads: 1.5 })],

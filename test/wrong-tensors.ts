@@ -109,6 +109,12 @@ export const tensors: Row[] = [
     asValue({ ...value, strides: [6, 1] }),
   ],
   [
+    "dims that are data",
+    RangeError,
+    '"value.dims.length" expected at most 16, got 100000000',
+    asValue({ ...value, dims: new Uint8Array(1e8) }),
+  ],
+  [
     "a transferred buffer",
     TypeError,
     '"key.data" expected memory that has not been transferred, got a detached buffer',
