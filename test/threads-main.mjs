@@ -1,6 +1,9 @@
 // What workers and child processes of threads.test.ts do: the task that they are told.
+import { fork } from "node:child_process";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 
 const library = () => import("../lib/index.js");
@@ -46,6 +49,45 @@ const tasks = {
       await calls.shift();
       calls.push(attention(QUERY, MEMORY, MEMORY));
     }
+  },
+
+  /** The same by synchronous calls. */
+  async endlessSync() {
+    const { attentionSync } = await library();
+    parentPort.postMessage("about to call");
+    for (;;) attentionSync(QUERY, MEMORY, MEMORY);
+  },
+
+  /** Nobody handles what one of the calls says. */
+  async unhandled() {
+    const { attention } = await library();
+    for (let i = 0; i < 50; i++) attention(QUERY, MEMORY, MEMORY);
+    attention(QUERY, MEMORY, MEMORY, { scale: NaN });
+  },
+
+  async unhandledInWorker() {
+    const { attention } = await library();
+    const pending = attention(QUERY, MEMORY, MEMORY);
+    const worker = newWorker("unhandled");
+    const [error] = await once(worker, "error");
+    const { output } = await pending;
+    console.log(error.message, output.dims.join());
+  },
+
+  /** A child of a process with calls in flight calls, too. */
+  async fork() {
+    const { attention } = await library();
+    const pending = Array.from({ length: 50 }, () => attention(QUERY, MEMORY, MEMORY));
+    const child = fork(fileURLToPath(import.meta.url), ["forked"]);
+    const [[theirs], [code]] = await Promise.all([once(child, "message"), once(child, "exit")]);
+    const own = new Set((await Promise.all(pending)).map(digest));
+    console.log(code, own.size === 1 && own.has(theirs) ? "same bits" : "other bits");
+  },
+
+  async forked() {
+    const { attention } = await library();
+    process.send(digest(await attention(QUERY, MEMORY, MEMORY)));
+    process.disconnect();
   },
 
   async exit() {

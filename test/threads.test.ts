@@ -7,6 +7,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { attention, attentionSync, backends, explain } from "../src/index.js";
 import { bytesOf, expectSameBits } from "./compare.js";
 import { filled } from "./filled.js";
+import { Random } from "./random.js";
 
 const native = backends.length > 1;
 if (!native) console.warn("Skipped: what concerns native threads, because the addon is not built.");
@@ -116,6 +117,29 @@ describe.runIf(native)("calls", () => {
     process.off("warning", warn);
     expect(warnings).toEqual([]);
   });
+
+  test("live through a storm of aborts, and those that nobody aborts are right", async () => {
+    const expected = attentionSync(...SHORT).output;
+    const calls = Array.from({ length: 300 }, (_, at) => {
+      const controller = new AbortController();
+      const settled = attention(...SHORT, { signal: controller.signal }).then(
+        ({ output }) => output,
+        (reason) => reason,
+      );
+      return { at, controller, settled };
+    });
+    for (const { at, controller } of new Random(1).shuffle(calls)) {
+      if (at % 3 !== 0) controller.abort(at);
+      if (at % 10 === 0) await delay(1);
+    }
+    let aborted = 0;
+    for (const { at, settled } of calls) {
+      const outcome = await settled;
+      if (outcome === at && at % 3 !== 0) aborted++;
+      else expectSameBits(outcome, expected);
+    }
+    expect(aborted).toBeGreaterThan(0);
+  });
 });
 
 describe.runIf(native)("a buffer that is transferred during a call", () => {
@@ -171,6 +195,15 @@ describe.runIf(native)("workers", () => {
     }
   });
 
+  test("are terminated in the midst of synchronous calls", async () => {
+    const workers = [newWorker("endlessSync"), newWorker("endlessSync")];
+    await Promise.all(workers.map((worker) => once(worker, "message")));
+    const pending = attention(...SHORT);
+    await delay(20);
+    expect(await Promise.all(workers.map((worker) => worker.terminate()))).toEqual([1, 1]);
+    expectSameBits((await pending).output, attentionSync(...SHORT).output);
+  });
+
   test("may all leave, though the pool's threads stay", () => {
     const output = Array(3).fill("worker left with 0, 1 addon stays").join("\n");
     expect(runProcess("lastWorker")).toEqual({ code: 0, signal: null, output, errors: "" });
@@ -188,6 +221,21 @@ describe.runIf(native)("a process", () => {
 
   test("goes on when a worker has called process.exit() with calls in flight", () => {
     expect(runProcess("exitInWorker")).toEqual({ code: 0, signal: null, output: "7", errors: "" });
+  });
+
+  test("ends in good order when nobody handles a rejection, with calls in flight", () => {
+    const { code, signal, errors } = runProcess("unhandled");
+    expect([code, signal]).toEqual([1, null]);
+    expect(errors).toContain('"scale" expected a finite number, got NaN');
+  });
+
+  test("goes on when nobody handles a rejection in a worker with calls in flight", () => {
+    const output = '"scale" expected a finite number, got NaN 4,300,32';
+    expect(runProcess("unhandledInWorker")).toEqual({ code: 0, signal: null, output, errors: "" });
+  });
+
+  test("may be forked after use, and its child gets the same bits", () => {
+    expect(runProcess("fork")).toEqual({ code: 0, signal: null, output: "0 same bits", errors: "" });
   });
 
   test("takes no CPU when there is nothing to do", () => {
