@@ -24,6 +24,7 @@ const EVERY_BACKEND = [
   "decoding",
   "transliterate",
   "pronounce",
+  "transcribe",
 ].map((name) => `test/${name}.test.ts`);
 
 const forced = process.env.XATTN_BACKEND;

@@ -1,0 +1,189 @@
+// @ts-check
+// Moonshine (Jeffries et al., "Moonshine: speech recognition for live transcription and voice commands", 2024): convolutions
+// over the samples, then a pre-norm Transformer with rotary positions in its self-attentions.
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { Conv1d, embedding, layerNorm } from "xattn/blocks";
+import { greedy, Linear, TransformerDecoder, TransformerEncoder } from "xattn/nn";
+import { readSafetensors } from "xattn/safetensors";
+
+/** @typedef {import("xattn").Tensor<Float32Array>} Tensor */
+/** @typedef {import("xattn/nn").RunOptions} RunOptions */
+/** @typedef {import("xattn/safetensors").StoredTensor} StoredTensor */
+
+/** Samples in a second, and from one encoded frame to the next. */
+export const RATE = 16_000;
+export const FRAME = 64 * 3 * 2;
+
+const START = 1;
+const END = 2;
+// Nobody says more; without it, noise may make the model repeat itself.
+const TOKENS_A_SECOND = 6;
+
+const SIZES = /** @type {const} */ ({
+  dModel: 288,
+  nhead: 8,
+  numLayers: 6,
+  norm: true,
+  normFirst: true,
+  rotary: { dims: 32, pairs: "interleaved" },
+  // They were 8-bit integers, of a coarser kind.
+  weightType: "int8",
+});
+
+export class Moonshine {
+  #encoder = new TransformerEncoder({ ...SIZES, dimFeedforward: 1152, activation: "gelu" });
+  #decoder = new TransformerDecoder({ ...SIZES, dimFeedforward: 1152, activation: "silu", gated: true });
+  #head;
+  #stem;
+  #embedding;
+  #vocabulary;
+
+  /** @param {string} folder as fetch.mjs leaves it */
+  static async read(folder) {
+    const [tensors, vocabulary] = await Promise.all([
+      readSafetensors(join(folder, "model.safetensors")),
+      readFile(join(folder, "vocabulary.json"), "utf8"),
+    ]);
+    return new Moonshine(tensors, JSON.parse(vocabulary));
+  }
+
+  /** @param {Map<string, StoredTensor>} tensors @param {string[]} vocabulary */
+  constructor(tensors, vocabulary) {
+    this.#stem = new Stem(tensors);
+    this.#encoder.loadStateDict(tensors, "encoder.");
+    this.#decoder.loadStateDict(tensors, "decoder.");
+    this.#embedding = get(tensors, "embedding.weight");
+    const [outFeatures, inFeatures] = this.#embedding.dims;
+    this.#head = new Linear({ inFeatures, outFeatures, bias: false, weightType: SIZES.weightType });
+    this.#head.loadStateDict(new Map([["weight", this.#embedding]]));
+    this.#vocabulary = vocabulary;
+  }
+
+  /**
+   * What is said, token by token, as it is decoded.
+   * @param {Float32Array} samples at RATE
+   * @param {RunOptions & { weights?: boolean }} [options] weights: also give the cross-attention of every token
+   */
+  async *transcribe(samples, { weights, ...run } = {}) {
+    const state = await this.#decoder.start(await this.encode(samples, run), run);
+    /** @type {import("xattn/nn").SearchModel} */
+    const model = {
+      step: async (tokens, options) => {
+        const data = embedding(this.#embedding, tokens);
+        const token = { data, dims: [1, tokens.length, SIZES.dModel] };
+        const { output, weights } = await this.#decoder.step(token, state, { ...run, ...options });
+        return { logits: await this.#head.forward(output, run), weights };
+      },
+    };
+    const maxLength = Math.floor((samples.length / RATE) * TOKENS_A_SECOND);
+    const found = greedy(model, { prompt: [START], end: END, maxLength, weights, signal: run.signal });
+    const text = new TokenText(this.#vocabulary);
+    for await (const each of found) yield { ...each, text: text.next(each.token) };
+  }
+
+  /** `[1, frames, 288]`. @param {Float32Array} samples @param {RunOptions} run */
+  async encode(samples, run) {
+    const { output } = await this.#encoder.forward(await this.#stem.apply(samples, run), run);
+    return output;
+  }
+}
+
+/** Text of tokens that follow each other: a space that begins a word is "▁" in them, and rare characters are single bytes. */
+class TokenText {
+  #decoder = new TextDecoder();
+  #isFirst = true;
+
+  /** @param {string[]} vocabulary */
+  constructor(vocabulary) {
+    this.vocabulary = vocabulary;
+  }
+
+  /** The whole characters that a token completes. @param {number} token */
+  next(token) {
+    const piece = this.vocabulary[token];
+    const [, byte] = piece.match(/^<0x(..)>$/) ?? [];
+    const bytes =
+      byte === undefined ? Buffer.from(piece.replaceAll("▁", " ")) : Uint8Array.of(Number.parseInt(byte, 16));
+    const text = this.#decoder.decode(bytes, { stream: true });
+    const isFirst = this.#isFirst;
+    this.#isFirst = false;
+    return isFirst ? text.trimStart() : text;
+  }
+}
+
+/** Samples become frames of 288 features, one for every FRAME of them. */
+class Stem {
+  /** @param {Map<string, StoredTensor>} tensors */
+  constructor(tensors) {
+    /** @param {string} name */
+    const weight = (name) => get(tensors, `${name}.weight`);
+    const gelu = /** @type {const} */ ({ activation: "gelu" });
+    this.first = new Conv1d(weight("conv1"), undefined, { stride: 64 });
+    this.second = new Conv1d(...afterNorm(tensors), { stride: 3, ...gelu });
+    this.third = new Conv1d(weight("conv3"), get(tensors, "conv3.bias"), { stride: 2, ...gelu });
+  }
+
+  /** @param {Float32Array} samples @param {RunOptions} run */
+  async apply(samples, run) {
+    const x = tanh(await this.first.apply(samples, run));
+    // One group: the mean and the variance are of all frames and channels.
+    layerNorm(x, x.length, { out: x });
+    const data = await this.third.apply(await this.second.apply(x, run), run);
+    return { data, dims: [1, data.length / SIZES.dModel, SIZES.dModel] };
+  }
+}
+
+/**
+ * Weight and bias of the second convolution, with gain and bias of the norm before it, per channel, multiplied in.
+ * @param {Map<string, StoredTensor>} tensors
+ * @returns {[StoredTensor, StoredTensor]}
+ */
+function afterNorm(tensors) {
+  const { dims } = get(tensors, "conv2.weight");
+  const weight = floats(tensors, "conv2.weight").slice();
+  const bias = floats(tensors, "conv2.bias").slice();
+  const [gain, shift] = [floats(tensors, "groupnorm.weight"), floats(tensors, "groupnorm.bias")];
+  const [, inputs, kernel] = dims;
+  for (let i = 0; i < weight.length; i++) {
+    const channel = Math.floor(i / kernel) % inputs;
+    bias[Math.floor(i / (kernel * inputs))] += weight[i] * shift[channel];
+    weight[i] *= gain[channel];
+  }
+  return [
+    { data: weight, dims, type: "float32" },
+    { data: bias, dims: [bias.length], type: "float32" },
+  ];
+}
+
+// tanh as a quotient of polynomials in x^2, as in Eigen: 3e-8 off at most, and many times as fast as Math.tanh().
+const ABOVE = [
+  -2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11, 5.12229709037114e-8, 1.48572235717979e-5,
+  6.37261928875436e-4, 4.89352455891786e-3,
+];
+const BELOW = [1.19825839466702e-6, 1.18534705686654e-4, 2.268434632439e-3, 4.89352518554385e-3];
+
+/** In place. @param {Float32Array} data */
+function tanh(data) {
+  const [a13, a11, a9, a7, a5, a3, a1] = ABOVE;
+  const [b6, b4, b2, b0] = BELOW;
+  for (let i = 0; i < data.length; i++) {
+    const x = Math.max(-9, Math.min(data[i], 9)); // beyond, tanh is 1 to the last bit
+    const y = x * x;
+    const above = ((((((a13 * y + a11) * y + a9) * y + a7) * y + a5) * y + a3) * y + a1) * x;
+    data[i] = above / (((b6 * y + b4) * y + b2) * y + b0);
+  }
+  return data;
+}
+
+/** @param {Map<string, StoredTensor>} tensors @param {string} name */
+function get(tensors, name) {
+  const tensor = tensors.get(name);
+  if (tensor === undefined) throw new TypeError(`"${name}" expected a tensor, got none: run fetch.mjs again`);
+  return tensor;
+}
+
+/** @param {Map<string, StoredTensor>} tensors @param {string} name */
+function floats(tensors, name) {
+  return /** @type {Float32Array} */ (get(tensors, name).data);
+}
