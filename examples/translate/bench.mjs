@@ -3,7 +3,7 @@
 // compared before anything is timed.
 import { once } from "node:events";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
-import { attention, attentionSync, explain } from "xattn";
+import { attentionSync, explain } from "xattn";
 import { Translator } from "./model.mjs";
 import { readModel } from "./weights.mjs";
 
@@ -13,7 +13,6 @@ import { readModel } from "./weights.mjs";
  * @property {string} backend
  * @property {number} threads that the large call runs on
  * @property {number} translation milliseconds for all phrases
- * @property {number} attention milliseconds of it that attention took
  * @property {number} large milliseconds of the large call
  */
 
@@ -79,15 +78,13 @@ function largestDifference([first, ...others]) {
 
 /** @param {Timing[]} rounds of one worker @returns {Timing} */
 function fastestOf(rounds) {
-  const least = (/** @type {"translation" | "attention" | "large"} */ part) =>
-    Math.min(...rounds.map((round) => round[part]));
-  return { ...rounds[0], translation: least("translation"), attention: least("attention"), large: least("large") };
+  const least = (/** @type {"translation" | "large"} */ part) => Math.min(...rounds.map((round) => round[part]));
+  return { ...rounds[0], translation: least("translation"), large: least("large") };
 }
 
 /** The work of one worker. @param {number[][]} sources */
-function serve(sources) {
-  const model = readModel();
-  const translator = new Translator(model);
+async function serve(sources) {
+  const translator = new Translator(await readModel());
   const call = largeCall();
   const tasks = {
     /** @returns {Promise<Results>} */
@@ -96,8 +93,7 @@ function serve(sources) {
     timing: async () => {
       const { backend, threads } = explain(...call);
       const translation = await fastest(() => translateAll(translator, sources));
-      const attention = await attentionTime(model, sources);
-      return { backend, threads, translation, attention, large: await fastest(() => attentionSync(...call)) };
+      return { backend, threads, translation, large: await fastest(() => attentionSync(...call)) };
     },
   };
   parentPort?.on("message", async (/** @type {"results" | "timing"} */ what) =>
@@ -110,21 +106,6 @@ async function translateAll(translator, sources) {
   const ids = [];
   for (const source of sources) ids.push((await translator.translate(source)).ids);
   return ids;
-}
-
-/** Milliseconds within attention(). @param {import("./weights.mjs").ModelFiles} model @param {number[][]} sources */
-async function attentionTime(model, sources) {
-  let spent = 0;
-  const timed = /** @type {typeof attention} */ (
-    async (/** @type {Parameters<typeof attention>} */ ...call) => {
-      const start = performance.now();
-      const result = await attention(...call);
-      spent += performance.now() - start;
-      return result;
-    }
-  );
-  await translateAll(new Translator(model, timed), sources);
-  return spent;
 }
 
 /** Milliseconds of the fastest run in at least a tenth of a second. @param {() => unknown} run */

@@ -1,5 +1,5 @@
 // @ts-check
-// Translates English dates, times, measures and amounts of money, with all attention by xattn:
+// Translates English dates, times, measures and amounts of money, with a Transformer of xattn/nn:
 //   node main.mjs [--to fr|de|es|ja] [PHRASE...]
 import { parseArgs } from "node:util";
 import { backends, explain } from "xattn";
@@ -12,13 +12,13 @@ import { heatmap, left, table } from "./terminal.mjs";
 import { Vocabulary } from "./tokens.mjs";
 import { readModel } from "./weights.mjs";
 
-const model = readModel();
+const model = await readModel();
 const translator = new Translator(model);
 const vocabulary = new Vocabulary(model.vocabulary, model.config);
 
 const { asked, languages } = orExit(readArguments);
 const { backend, reasons } = orExit(explainBackend);
-console.log(`Attention runs on "${backend}"; usable here: ${backends.join(", ")}.`);
+console.log(`It runs on "${backend}"; usable here: ${backends.join(", ")}.`);
 for (const reason of reasons) console.log(reason);
 await showTranslations();
 await showHeatmap();
@@ -81,7 +81,7 @@ async function showHeatmap() {
   const sourceIds = vocabulary.encode(asked[0].source, languages[0]);
   const { ids, weights } = await translator.translate(sourceIds, true);
   const label = (/** @type {number} */ id) => vocabulary.tokens[id].replace("▁", "");
-  const down = [...ids, model.config.eos].slice(0, weights.length).map(label);
+  const down = ids.map(label);
   const rows = weights.map((layers) => meanOverHeads(layers[layers.length - 1]));
   console.log(`\nWhere the decoder looked for each token of "${vocabulary.decode(ids)}"`);
   console.log("(cross-attention of the last layer, mean of its heads)\n");
@@ -89,8 +89,8 @@ async function showHeatmap() {
   for (const line of heatmap(sourceIds.map(label), down, rows, colour)) console.log(line);
 }
 
-/** @param {import("./model.mjs").Weights} weights [1, heads, 1, source tokens] */
-function meanOverHeads({ data, dims: [, heads, , keys] }) {
+/** @param {import("./model.mjs").Tensor} weights [heads, source tokens] */
+function meanOverHeads({ data, dims: [heads, keys] }) {
   return Array.from({ length: keys }, (_, j) => {
     let sum = 0;
     for (let h = 0; h < heads; h++) sum += data[h * keys + j];
@@ -107,7 +107,6 @@ async function showBenchmark() {
   const rows = [
     row("translation, ms per phrase", timings, ({ translation }) => translation / sources.length),
     row("translation, ms per token", timings, ({ translation }) => translation / tokens),
-    row("of it attention, ms per token", timings, ({ attention }) => attention / tokens),
     row(`one call of ${LARGE_NAME}, ms`, timings, ({ large }) => large),
     row("the same in GFLOP/s", timings, ({ large }) => (1e-6 * LARGE_FLOPS) / large),
   ];
@@ -115,7 +114,6 @@ async function showBenchmark() {
   const threads = timings.map((timing) => `${timing.backend} on ${timing.threads}`).join(", ");
   for (const line of table([header, ...rows])) console.log(`  ${line}`);
   console.log(`\nThe call's sizes are batch, heads, tq, tk, d, dv. Threads: ${threads}.`);
-  console.log("What a translation takes besides attention is plain JavaScript in every column.");
   if (names.length > 1)
     console.log(`Compared first: equal translations; outputs differ by at most ${difference.toExponential(1)}.`);
   else console.log("The native addon is missing (see the first lines): there is nothing to compare with.");
