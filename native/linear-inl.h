@@ -21,16 +21,16 @@ XATTN_INLINE vec loadSome(const float *p, int n) {
   return n == W ? load(p) : loadFirst(p, n);
 }
 
-// sums[q][r][..] (+)= n inputs of R rows times N panels, that lie `step` elements apart.
+// sums[q][r][..] += n inputs of R rows times N panels. Panels lie `step` elements apart, their sums `sumStep`.
 template <class T, int R, int N>
 XATTN_NOINLINE void multiplyPanels(const float *x, int64_t stride, const T *w, int64_t step, int64_t n, float *sums,
-                                   int64_t sumStep, bool begun) {
+                                   int64_t sumStep) {
   enum { NV = LINEAR_VECTORS };
   vec s[N][R][NV];
   XATTN_UNROLL for (int q = 0; q < N; q++) {
     XATTN_UNROLL for (int r = 0; r < R; r++) {
       const float *from = sums + q * sumStep + r * PANEL;
-      XATTN_UNROLL for (int v = 0; v < NV; v++) s[q][r][v] = begun ? load(from + v * W) : broadcast(0.0f);
+      XATTN_UNROLL for (int v = 0; v < NV; v++) s[q][r][v] = load(from + v * W);
     }
   }
   for (int64_t k = 0; k < n; k++, w += PANEL) {
@@ -60,6 +60,9 @@ struct Patch {
 
   const float *x() const { return p->x + row * p->stride; }
   int64_t step() const { return rows * PANEL; }
+  void clear() const {
+    for (int64_t i = 0; i < panels * step(); i += W) store(sums + i, broadcast(0.0f));
+  }
   template <class T> const T *weights(int64_t ofPanel) const { return packedAs<T>(p) + ofPanel * p->inputs * PANEL; }
 };
 
@@ -74,11 +77,11 @@ template <class T, int R> XATTN_INLINE void multiplyFew(const Patch &c) {
   int64_t q = 0;
   for (; q + N <= c.panels; q += N) {
     const T *w = c.weights<T>(c.panel + q);
-    multiplyPanels<T, R, N>(c.x(), c.p->stride, w, step, inputs, c.sums + q * c.step(), c.step(), false);
+    multiplyPanels<T, R, N>(c.x(), c.p->stride, w, step, inputs, c.sums + q * c.step(), c.step());
   }
   for (; q < c.panels; q++) {
     const T *w = c.weights<T>(c.panel + q);
-    multiplyPanels<T, R, 1>(c.x(), c.p->stride, w, step, inputs, c.sums + q * c.step(), c.step(), false);
+    multiplyPanels<T, R, 1>(c.x(), c.p->stride, w, step, inputs, c.sums + q * c.step(), c.step());
   }
 }
 
@@ -98,7 +101,7 @@ template <class T> XATTN_INLINE void multiplyMany(const Patch &c) {
       const int64_t n = smaller(DEPTH, c.p->inputs - k), stride = c.p->stride;
       const float *w = asFloats(c.weights<T>(c.panel + q) + k * PANEL, n, c.wide), *x = c.x() + k;
       inSteps<LINEAR_ROWS>((int)c.rows, [&](auto count, int r) XATTN_LAMBDA_INLINE {
-        multiplyPanels<float, decltype(count)::value, 1>(x + r * stride, stride, w, 0, n, sums + r * PANEL, 0, k > 0);
+        multiplyPanels<float, decltype(count)::value, 1>(x + r * stride, stride, w, 0, n, sums + r * PANEL, 0);
       });
     }
   }
@@ -140,11 +143,13 @@ template <class T> XATTN_NOINLINE void linearItem(const Linear *p, int64_t item,
   const int64_t row = item % rowItems * ITEM_ROWS, end = smaller(panelsOf(p), panel + ITEM_PANELS);
   Patch c = {p, row, smaller(ITEM_ROWS, p->rows - row), panel, end - panel, scratch + DEPTH * PANEL, scratch};
   if (c.rows <= LINEAR_ROWS) {
+    c.clear();
     multiplyFew<T, 1>(c);
     return finishPatch(c);
   }
   c.panels = p->gated ? 2 : 1;
   for (; c.panel < end; c.panel += c.panels) {
+    c.clear();
     multiplyMany<T>(c);
     finishPatch(c);
   }
