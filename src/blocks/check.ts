@@ -50,7 +50,7 @@ export function resultOf(out: unknown, length: number, why: string): Float32Arra
 }
 
 /** The result is written while the input is still read. */
-export function checkApart(out: Float32Array, name: string, input: Float32Array): void {
+export function checkApart(out: Float32Array, name: string, input: ArrayBufferView): void {
   if (overlap(out, input)) throw overlapping("out", name);
 }
 

@@ -2,7 +2,7 @@ import { arrayClass } from "../arrays.js";
 import { currentBackend } from "../backend.js";
 import { wrongKind, wrongValue } from "../errors.js";
 import { isPacked, pack, type TensorLike } from "../tensor.js";
-import { finite, resultOf, withDefaults } from "./check.js";
+import { checkApart, finite, resultOf, withDefaults } from "./check.js";
 import { weightView } from "./weights.js";
 
 export interface EmbeddingOptions {
@@ -32,6 +32,7 @@ export function embedding(table: TensorLike, ids: Ids, options?: EmbeddingOption
   const [entries, width] = view.dims;
   const rows = integersOf("ids", ids, entries - 1, 'entries of "table"');
   const y = resultOf(given.out, rows.length * width, `${rows.length} ids, width ${width}`);
+  checkApart(y, "table", view.data);
   const { data, type, strides } = isPacked(view) ? view : pack(view);
   const numbers = data as Float32Array | Uint16Array;
   if (y.length > 0) {

@@ -81,8 +81,8 @@ export class PackedLayer {
     checkFixed("out", call.y);
     signal?.throwIfAborted();
     if (rows > 0) await this.#backend.blocks.linearAsync(call, signal);
-    if (x.length > 0) checkLost("x", x);
-    if (call.y.length === 0) checkAttached("out", call.y);
+    checkAttached("x", x);
+    checkAttached("out", call.y);
     return call.y;
   }
 
@@ -151,8 +151,4 @@ export class Linear {
   #rows(x: Float32Array): number {
     return rowsOf("x", floats("x", x), this.inputs, 'inputs of "weight"');
   }
-}
-
-function checkLost(name: string, array: Float32Array): void {
-  if (array.length === 0) checkAttached(name, array);
 }

@@ -1,6 +1,6 @@
 import { currentBackend } from "../backend.js";
 import { integer } from "../options.js";
-import { checkSameOrApart, finite, floats, floatsOf, resultOf, rowsOf, withDefaults } from "./check.js";
+import { checkApart, checkSameOrApart, finite, floats, floatsOf, resultOf, rowsOf, withDefaults } from "./check.js";
 
 export interface RmsNormOptions {
   /** `[width]`: factors; 1 by default. */
@@ -55,6 +55,8 @@ function norm(x: Float32Array, width: number, centred: boolean, options: LayerNo
   const bias = options.bias && floatsOf("bias", options.bias, width, "width");
   const y = resultOf(options.out, x.length, 'as "x"');
   checkSameOrApart(y, "x", x);
+  if (weight) checkApart(y, "weight", weight);
+  if (bias) checkApart(y, "bias", bias);
   if (rows > 0) currentBackend().blocks.norm({ x, rows, width, centred, eps, weight, bias, y });
   return y;
 }
