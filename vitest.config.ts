@@ -9,6 +9,7 @@ const EVERY_BACKEND = [
   "blocks",
   "disguises",
   "facade",
+  "hostile",
   "linear",
   "masks",
   "merge",

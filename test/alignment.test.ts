@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { Translator, type Weights } from "../examples/translate/model.mjs";
+import { Translator } from "../examples/translate/model.mjs";
 import { Vocabulary } from "../examples/translate/tokens.mjs";
 import { readModel } from "../examples/translate/weights.mjs";
 import { type Alignment, alignment, type TensorLike } from "../src/index.js";
@@ -257,7 +257,7 @@ test.each<[string, typeof TypeError | typeof RangeError, string, unknown[]]>([
 
 // Where a phrase and its translation have the same digits in the same order, each digit was copied from its own place.
 test("the translator's weights find for copied digits where they were copied from, all but a few", async () => {
-  const model = readModel();
+  const model = await readModel();
   const vocabulary = new Vocabulary(model.vocabulary, model.config);
   const translator = new Translator(model);
   const digits = (ids: number[]) =>
@@ -281,9 +281,9 @@ test("the translator's weights find for copied digits where they were copied fro
 });
 
 /** The heads of all layers as [heads, steps, tk], a view of [steps, heads, tk]. */
-function ofSteps(weights: Weights[][]): TensorLike {
-  const data = Float32Array.from(weights.flatMap((layers) => layers.flatMap(({ data }) => Array.from(data))));
-  const [, heads, , tk] = weights[0][0].dims;
+function ofSteps(weights: TensorLike[][]): TensorLike {
+  const data = Float32Array.from(weights.flatMap((layers) => layers.flatMap(({ data }) => Array.from(data as Float32Array))));
+  const [heads, tk] = weights[0][0].dims as number[];
   const count = heads * weights[0].length;
   return { data, dims: [count, weights.length, tk], strides: [tk, count * tk, 1] };
 }
