@@ -282,7 +282,9 @@ test("the translator's weights find for copied digits where they were copied fro
 
 /** The heads of all layers as [heads, steps, tk], a view of [steps, heads, tk]. */
 function ofSteps(weights: TensorLike[][]): TensorLike {
-  const data = Float32Array.from(weights.flatMap((layers) => layers.flatMap(({ data }) => Array.from(data as Float32Array))));
+  const data = Float32Array.from(
+    weights.flatMap((layers) => layers.flatMap(({ data }) => Array.from(data as Float32Array))),
+  );
   const [heads, tk] = weights[0][0].dims as number[];
   const count = heads * weights[0].length;
   return { data, dims: [count, weights.length, tk], strides: [tk, count * tk, 1] };
