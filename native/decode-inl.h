@@ -132,8 +132,10 @@ struct Decode {
   }
 
   template <int N, Type T> XATTN_INLINE void scoreKeysOf(int64_t key, int n) {
+    // Most models' d; of the other types only where each key is read for one query, or the code would grow by half.
+    enum { D = N == 1 || T == XATTN_FLOAT32 ? 64 : 0 };
     if (p->d == 64)
-      scoreKeys<N, T, 64>(key, n); // most models' d
+      scoreKeys<N, T, D>(key, n);
     else
       scoreKeys<N, T, 0>(key, n);
   }
@@ -148,8 +150,9 @@ struct Decode {
       scoreKeysOf<N, XATTN_INT8>(key, n);
   }
   template <int N, Type T> XATTN_INLINE void addValuesOf(int64_t key, int n) {
-    if (careful)
-      addValues<N, T, true>(key, n);
+    // int8 has no NaN and no infinity but in its factors, which do not meet a probability of 0.
+    if (T != XATTN_INT8 && careful)
+      addValues<N, T, T != XATTN_INT8>(key, n);
     else
       addValues<N, T, false>(key, n);
   }

@@ -42,23 +42,33 @@ XATTN_NOINLINE void unpackRows(const float *from, const float *factor, int count
   }
 }
 
+// n rows of one type to [n][width] float32.
+template <Type T> XATTN_NOINLINE void toFloats(const Operand &from, int64_t start, int64_t width, int n, float *to) {
+  const float *scales = T == XATTN_INT8 ? scalesOf(from, start) : nullptr;
+  const int64_t whole = width / W * W;
+  for (int j = 0; j < n; j++, start += from.row, to += width) {
+    const vec scale = broadcast(T == XATTN_INT8 ? scales[j] : 1.0f);
+    for (int64_t k = 0; k < whole; k += W) {
+      const vec x = loadAs(T, from.data, start + k, W);
+      store(to + k, T == XATTN_INT8 ? mul(x, scale) : x);
+    }
+    if (whole == width) continue;
+    const vec x = loadAs(T, from.data, start + whole, (int)(width - whole));
+    storeFirst(to + whole, T == XATTN_INT8 ? mul(x, scale) : x, (int)(width - whole));
+  }
+}
+
 // Rows of keys or values as float32: where they lie, or converted into scratch.
 XATTN_INLINE const float *asFloats(const Operand &from, int64_t start, int64_t width, int n, float *scratch,
                                    int64_t *stride) {
-  if (from.type == XATTN_FLOAT32) {
-    *stride = from.row;
-    return (const float *)from.data + start;
-  }
-  *stride = width;
-  const float *scales = from.type == XATTN_INT8 ? scalesOf(from, start) : nullptr;
-  for (int j = 0; j < n; j++) {
-    for (int64_t k = 0; k < width; k += W) {
-      const int some = (int)smaller(W, width - k);
-      vec x = loadAs(from.type, from.data, start + j * from.row + k, some);
-      if (scales) x = mul(x, broadcast(scales + j));
-      storeAs(XATTN_FLOAT32, scratch, j * width + k, x, some);
-    }
-  }
+  *stride = from.type == XATTN_FLOAT32 ? from.row : width;
+  if (from.type == XATTN_FLOAT32) return (const float *)from.data + start;
+  if (from.type == XATTN_FLOAT16)
+    toFloats<XATTN_FLOAT16>(from, start, width, n, scratch);
+  else if (from.type == XATTN_BFLOAT16)
+    toFloats<XATTN_BFLOAT16>(from, start, width, n, scratch);
+  else
+    toFloats<XATTN_INT8>(from, start, width, n, scratch);
   return scratch;
 }
 

@@ -95,7 +95,7 @@ type Arguments = [
 
 function checkArguments(...[query, key, value, options = {}]: Arguments): Call {
   if (!(key instanceof KeyValueMemory)) return checkCall(query, { key, value: value as TensorLike }, options);
-  return checkCall(query, rowsOf(key), (value ?? {}) as AttentionOptions);
+  return checkCall(query, rowsOf(key), (value === undefined ? {} : value) as AttentionOptions);
 }
 
 async function runAsync(backend: Backend, call: Call, signal: AbortSignal | undefined): Promise<void> {

@@ -20,7 +20,7 @@ import {
   threadsOf,
   windowOf,
 } from "./options.js";
-import type { Problem } from "./problem.js";
+import type { Operand, Problem } from "./problem.js";
 import {
   dimsOf,
   fold,
@@ -56,7 +56,7 @@ export interface Result {
 }
 
 const NO_DATA = new Float32Array(1);
-const NO_OUTPUT: Problem["output"] = { data: NO_DATA, type: "float32", batch: 0, head: 0, row: 0 };
+const NO_OUTPUT: Problem["output"] = { data: NO_DATA, type: "float32", batch: 0, head: 0, row: 0, scales: undefined };
 
 /** Key and value of a call, or the memory that has both. */
 export type Attended = { key: TensorLike; value: TensorLike } | MemoryRows;
@@ -104,7 +104,8 @@ function checkProblem(
     windowLeft,
     windowRight,
     query: inputOperand(shapes.query, layout),
-    ...attendedOperands(shapes, memory),
+    key: attendedOperand("key", shapes, memory),
+    value: attendedOperand("value", shapes, memory),
     output: NO_OUTPUT,
     mask: mask === undefined ? undefined : maskOperand(mask, sizes),
     keyLengths,
@@ -114,16 +115,12 @@ function checkProblem(
     lse: flag("lse", options.lse, DEFAULTS.lse) ? NO_DATA : undefined,
     weights: flag("weights", options.weights, DEFAULTS.weights) ? NO_DATA : undefined,
     threads: threadsOf(options),
+    outside: memory?.store.outside,
   };
 }
 
-function attendedOperands({ layout, keyValue }: Shapes, memory: MemoryRows | undefined) {
-  if (memory !== undefined) {
-    const { store } = memory;
-    return { key: store.operand("key"), value: store.operand("value"), outside: store.outside };
-  }
-  const { key, value } = keyValue as KeyValue;
-  return { key: inputOperand(key, layout), value: inputOperand(value, layout), outside: undefined };
+function attendedOperand(part: "key" | "value", { layout, keyValue }: Shapes, memory: MemoryRows | undefined): Operand {
+  return memory?.store.operand(part) ?? inputOperand((keyValue as KeyValue)[part], layout);
 }
 
 /** Gives the call memory for its results, the caller's `out` where there is one, and for copies of gappy inputs. */

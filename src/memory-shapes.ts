@@ -10,6 +10,7 @@ import {
   layoutOf,
   match,
   type Owner,
+  ownerOf,
   place,
   type Shapes,
   type Sizes,
@@ -28,8 +29,10 @@ export interface KeyValueShapes extends KeyValue {
   sizes: Sizes;
 }
 
+// The key decides what the query decides on elsewhere.
+const byKey: Owner = (size) => (size === "rank" || size === "d" ? "key" : ownerOf(size));
 // The rows of a memory grow: only a tensor says how many they are.
-const owner: Owner = (size) => (size === "tk" ? "key" : "memory");
+const byMemory: Owner = (size) => (size === "tk" ? "key" : "memory");
 
 /**
  * Checks keys and values against each other. The key decides on the rank.
@@ -38,9 +41,9 @@ const owner: Owner = (size) => (size === "tk" ? "key" : "memory");
 export function matchKeyValue(name: LayoutName, heads: number | undefined, k: View, v: View): KeyValueShapes {
   const layout = layoutOf(name, k, "key");
   const known = [1, UNKNOWN, heads ?? UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN];
-  const key = match(k, layout, known);
+  const key = match(k, layout, known, byKey);
   if (key.dims[layout.axes[COLUMNS]] === 0) throw wrongValue(place(k, layout, COLUMNS), "at least 1 (d)", 0);
-  const value = match(v, layout, known);
+  const value = match(v, layout, known, byKey);
   return { layout, sizes: sizesOf(known), key, value };
 }
 
@@ -48,7 +51,7 @@ export function matchKeyValue(name: LayoutName, heads: number | undefined, k: Vi
 export function matchAppended(layout: Layout, memory: MemorySizes, k: View, v: View): KeyValueShapes {
   const known = [memory.batch, UNKNOWN, memory.kvHeads, UNKNOWN, UNKNOWN, memory.d, memory.dv];
   const [key, value] = [k, v].map((view) => {
-    const unfolded = match(view, layout, known, owner);
+    const unfolded = match(view, layout, known, byMemory);
     if (known[BATCH] === memory.batch) return unfolded;
     throw wrongValue(place(view, layout, BATCH), `${memory.batch} (batch of "memory")`, known[BATCH]);
   });
@@ -69,7 +72,7 @@ export function matchMemory(
   const layout = layoutOf(name, q, "query");
   const known = [memory.batch, heads ?? UNKNOWN, memory.kvHeads, UNKNOWN, length, memory.d, memory.dv];
   if (layout.axes[BATCH] < 0 && memory.batch !== 1) throw hidden(q, "batch", memory.batch);
-  const query = match(q, layout, known, owner);
+  const query = match(q, layout, known, byMemory);
   const sizes = sizesOf(known);
   if (memory.kvHeads === 0 ? sizes.heads !== 0 : sizes.heads % memory.kvHeads !== 0) {
     throw wrongHeads(q, layout, sizes);
@@ -80,7 +83,7 @@ export function matchMemory(
 function wrongHeads(query: View, layout: Layout, { heads, kvHeads }: Sizes): RangeError {
   if (layout.axes[HEADS] < 0) return hidden(query, "kvHeads", kvHeads);
   const name = layout.folded ? "heads" : place(query, layout, HEADS);
-  return wrongValue(name, `a multiple of ${kvHeads} ${source("kvHeads", owner)}`, heads);
+  return wrongValue(name, `a multiple of ${kvHeads} ${source("kvHeads", byMemory)}`, heads);
 }
 
 // The rank of the query, and so that of the output, has no dimension for it.

@@ -22,10 +22,21 @@ export const TYPES = { float32: 0, float16: 1, bfloat16: 2, bool: 3, int8: 4 } a
 
 const NO_DATA = new Float32Array(0);
 
+// One for all: the addon has read them when it returns. Their order is that of write() in native/memory-binding.cc.
+const fields = new Float64Array(14);
+
+function fillOperand(at: number, { type, batch, head, row }: Operand): void {
+  fields[at] = TYPES[type];
+  fields[at + 1] = batch;
+  fields[at + 2] = head;
+  fields[at + 3] = row;
+}
+
 export class NativeStore extends Store implements Outside {
   readonly handle: object;
   readonly #memories: Memories;
   readonly #kernel: number;
+  readonly #operands: Record<Part, Operand>;
 
   /**
    * @param kernel index of the one that converts
@@ -36,6 +47,8 @@ export class NativeStore extends Store implements Outside {
     this.#memories = memories;
     this.#kernel = kernel;
     this.handle = handle ?? allocate(memories, this.places.bytes);
+    const operand = (part: Part) => this.operandOver(part, NO_DATA, undefined);
+    this.#operands = { key: operand("key"), value: operand("value") };
   }
 
   /** The rows that wait under a token; undefined where none do. */
@@ -64,17 +77,20 @@ export class NativeStore extends Store implements Outside {
 
   write(part: Part, from: Operand, at: number, count: number): void {
     const { sizes, places } = this;
-    const to = this.strides(part);
-    const scales = places[`${part}Scales`] + at * Float32Array.BYTES_PER_ELEMENT;
-    const start = places[part] + at * to.row * ARRAYS[to.type].BYTES_PER_ELEMENT;
-    const width = part === "key" ? sizes.d : sizes.dv;
-    const fields = [from, to].flatMap(({ type, batch, head, row }) => [TYPES[type], batch, head, row]);
-    fields.push(start, scales, sizes.batch, sizes.heads, count, width);
-    this.#memories.write(this.#kernel, this.handle, Float64Array.from(fields), from.data);
+    const to = this.#operands[part];
+    fillOperand(0, from);
+    fillOperand(4, to);
+    fields[8] = places[part] + at * to.row * ARRAYS[to.type].BYTES_PER_ELEMENT;
+    fields[9] = places[`${part}Scales`] + at * Float32Array.BYTES_PER_ELEMENT;
+    fields[10] = sizes.batch;
+    fields[11] = sizes.heads;
+    fields[12] = count;
+    fields[13] = part === "key" ? sizes.d : sizes.dv;
+    this.#memories.write(this.#kernel, this.handle, fields, from.data);
   }
 
   operand(part: Part): Operand {
-    return { ...this.strides(part), data: NO_DATA, scales: undefined };
+    return this.#operands[part];
   }
 
   read(): Record<Part, Operand> {

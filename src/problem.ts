@@ -9,14 +9,14 @@ export type MemoryType = ElementType | "int8";
 export interface Operand<Type extends MemoryType = MemoryType> {
   data: TypedArray;
   type: Type;
-  /** For int8: the factor of element i is scales[floor(i / row)]. */
-  scales?: Float32Array | undefined;
   /** Elements from one batch entry to the next. */
   batch: number;
   /** Elements from one head to the next (key heads for key and value). */
   head: number;
   /** Elements from one query or key to the next. */
   row: number;
+  /** For int8: the factor of element i is scales[floor(i / row)]. */
+  scales: Float32Array | undefined;
 }
 
 /** A mask that broadcasts by strides of 0. "bool" takes keys away where it is 0; float types are added to the scores. */

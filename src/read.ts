@@ -19,7 +19,7 @@ const words = new Int32Array(floats.buffer);
 
 /** Part of an operand as float32: `count` rows of `width` columns from an element on; READABLE elements at most. */
 export function readRows(
-  { data, type, row, scales }: Pick<Operand, "data" | "type" | "row" | "scales">,
+  { data, type, row, scales }: Pick<Operand, "data" | "type" | "row"> & Partial<Operand>,
   start: number,
   count: number,
   width: number,

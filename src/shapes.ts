@@ -112,8 +112,8 @@ export function sizesOf([batch, heads, kvHeads, tq, tk, d, dv]: number[]): Sizes
  * @param known sizes by their place in SIZES
  * @param owner who says what a size is
  */
-export function match(view: View, layout: Layout, known: number[], owner = ownerOf): View {
-  if (view.dims.length !== layout.rank) throw wrongRank(view, layout.name, view.name as Input, layout.rank);
+export function match(view: View, layout: Layout, known: number[], owner: Owner = ownerOf): View {
+  if (view.dims.length !== layout.rank) throw wrongRank(view, layout.name, view.name as Input, layout.rank, owner);
   const unfolded = layout.folded ? unfold(view, known, owner) : view;
   const sizes = INPUTS[view.name as Input];
   for (let axis = BATCH; axis <= COLUMNS; axis++) {
@@ -184,7 +184,7 @@ function operand(data: TypedArray, type: ElementType, axes: readonly number[], d
   const batch = stride(axes[BATCH], dims, strides);
   const head = stride(axes[HEADS], dims, strides);
   const row = stride(axes[ROWS], dims, strides);
-  return { data, type, batch, head, row };
+  return { data, type, batch, head, row, scales: undefined };
 }
 
 function stride(at: number, dims: number[], strides: number[]): number {
@@ -256,10 +256,11 @@ export function source(size: Size, owner: Owner = ownerOf): string {
   return size === "batch" ? "(batch)" : `(${size} of "${owner(size)}")`;
 }
 
-export type Owner = (size: Size) => string | undefined;
+export type Owner = (size: Size | "rank") => string;
 
-function ownerOf(size: Size): string | undefined {
-  return (["query", "key", "value"] as const).find((name) => (SHAPES[name] as readonly Size[]).includes(size));
+export function ownerOf(size: Size | "rank"): string {
+  const has = (name: Input) => (SHAPES[name] as readonly string[]).includes(size);
+  return size === "rank" || has("query") ? "query" : has("key") ? "key" : "value";
 }
 
 /** `key.dims[3]`, as the user counts them. */
@@ -267,12 +268,12 @@ export function place(view: View, layout: Layout, axis: number): string {
   return `${view.name}.${view.field}[${Math.min(layout.axes[axis], layout.rank - 1)}]`;
 }
 
-function wrongRank(view: View, name: LayoutName, shape: Name, rank?: number): RangeError {
+function wrongRank(view: View, name: LayoutName, shape: Name, rank?: number, owner: Owner = ownerOf): RangeError {
   const shapes: string[] = [];
   for (const layout of LAYOUTS[name]) {
     if (layout !== undefined && (rank === undefined || layout.rank === rank)) shapes.push(shapeText(shape, layout));
   }
-  const why = rank === undefined ? "" : ' (rank of "query")';
+  const why = rank === undefined ? "" : ` (rank of "${owner("rank")}")`;
   return wrongValue(`${view.name}.${view.field}`, shapes.join(" or ") + why, view.dims);
 }
 

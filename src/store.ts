@@ -117,11 +117,12 @@ export abstract class Store {
   }
 
   /** Rows without gaps, entries a capacity apart, a single batch entry shared by all. */
-  protected strides(part: Part): Pick<Operand, "type" | "batch" | "head" | "row"> {
+  protected operandOver(part: Part, data: Operand["data"], scales: Float32Array | undefined): Operand {
     const { type, batch, heads, capacity } = this.sizes;
     const row = columns(this.sizes, part);
     const head = capacity * row;
-    return { type, batch: batch === 1 ? 0 : heads * head, head, row };
+    // In the order of all operands: backends read them ten times faster than a mixture.
+    return { data, type, batch: batch === 1 ? 0 : heads * head, head, row, scales };
   }
 
   /** Operands over bytes of this store that begin somewhere in a buffer. */
@@ -129,10 +130,10 @@ export abstract class Store {
     const { type, batch, heads, capacity } = this.sizes;
     const rows = batch * heads * capacity;
     const operand = (part: Part): Operand => {
-      const strides = this.strides(part);
-      const data = new ARRAYS[type](buffer as ArrayBuffer, start + this.places[part], rows * strides.row);
-      if (type !== "int8") return { ...strides, data };
-      return { ...strides, data, scales: new Float32Array(buffer, start + this.places[`${part}Scales`], rows) };
+      const length = rows * columns(this.sizes, part);
+      const data = new ARRAYS[type](buffer as ArrayBuffer, start + this.places[part], length);
+      if (type !== "int8") return this.operandOver(part, data, undefined);
+      return this.operandOver(part, data, new Float32Array(buffer, start + this.places[`${part}Scales`], rows));
     };
     return { key: operand("key"), value: operand("value") };
   }
