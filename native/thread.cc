@@ -51,7 +51,7 @@ private:
 
 bool startThread(void (*body)()) {
   stayLoaded();
-  SignalsBlocked during;
+  [[maybe_unused]] SignalsBlocked during;
   try {
     // The stack is the platform's: 128 KB in musl, more elsewhere. Kernels keep their tiles in scratch and need some
     // KB.

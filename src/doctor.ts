@@ -60,7 +60,7 @@ export function examine(): Report {
 
 function libc(): string {
   if (process.platform !== "linux") return "";
-  const { header } = process.report.getReport() as { header?: { glibcVersionRuntime?: string } };
+  const { header } = (process.report?.getReport() ?? {}) as { header?: { glibcVersionRuntime?: string } };
   return header?.glibcVersionRuntime === undefined ? " (no glibc)" : ` (glibc ${header.glibcVersionRuntime})`;
 }
 
