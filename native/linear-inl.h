@@ -2,7 +2,7 @@
 // so its bits depend neither on the rows beside it nor on how the work is cut.
 
 enum {
-  ITEM_PANELS = PANEL < 64 ? 4 : 2,
+  ITEM_PANELS = 4,
   ITEM_ROWS = 96, // a multiple of LINEAR_ROWS
   DEPTH = 512     // inputs at a time: this part of a panel stays in the L2 cache while rows pass by
 };
@@ -21,6 +21,13 @@ XATTN_INLINE vec loadSome(const float *p, int n) {
   return n == W ? load(p) : loadFirst(p, n);
 }
 
+// Fetches what will be read AHEAD bytes later. One row follows its panels as fast as memory gives them; while there is
+// more to do for each line, the hardware does not look far enough ahead: four rows took two to three times as long.
+enum { AHEAD = 4096 };
+template <int BYTES> XATTN_INLINE void prefetch(const void *p) {
+  XATTN_UNROLL for (int line = 0; line < BYTES; line += 64) XATTN_PREFETCH((const char *)p + AHEAD + line, 3);
+}
+
 // sums[q][r][..] += n inputs of R rows times N panels. Panels lie `step` elements apart, their sums `sumStep`.
 template <class T, int R, int N>
 XATTN_NOINLINE void multiplyPanels(const float *x, int64_t stride, const T *w, int64_t step, int64_t n, float *sums,
@@ -35,6 +42,7 @@ XATTN_NOINLINE void multiplyPanels(const float *x, int64_t stride, const T *w, i
   }
   for (int64_t k = 0; k < n; k++, w += PANEL) {
     XATTN_UNROLL for (int q = 0; q < N; q++) {
+      if (R > 1) prefetch<PANEL * sizeof(T)>(w + q * step);
       vec weights[NV];
       XATTN_UNROLL for (int v = 0; v < NV; v++) weights[v] = widen(w + q * step + v * W);
       XATTN_UNROLL for (int r = 0; r < R; r++) {
@@ -66,10 +74,10 @@ struct Patch {
   template <class T> const T *weights(int64_t ofPanel) const { return packedAs<T>(p) + ofPanel * p->inputs * PANEL; }
 };
 
-// Few rows: weights are read once for all of them, from as many panels at a time as cover the latency of the
-// multiply-add, and widened on the way.
+// Few rows: weights are read once for all of them, from as many panels at a time as there are registers for, and
+// widened on the way.
 template <class T, int R> XATTN_INLINE void multiplyFew(const Patch &c) {
-  enum { WIDE = 64 / (PANEL * R), N = WIDE < 1 ? 1 : WIDE < ITEM_PANELS ? WIDE : ITEM_PANELS };
+  enum { ROOM = REGISTERS * 3 / 4 / (LINEAR_VECTORS * R), N = ROOM < 1 ? 1 : ROOM < ITEM_PANELS ? ROOM : ITEM_PANELS };
   if constexpr (R < LINEAR_ROWS) {
     if (c.rows > R) return multiplyFew<T, R + 1>(c);
   }
