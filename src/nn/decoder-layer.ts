@@ -1,8 +1,9 @@
 import { wrongValue } from "../errors.js";
+import { KeyValueMemory } from "../memory.js";
 import type { AttentionOptions } from "../options.js";
+import type { MemoryType } from "../problem.js";
 import type { Tensor, TensorLike } from "../tensor.js";
 import { type Activations, activations } from "./activations.js";
-import { Cache } from "./cache.js";
 import { type LayerOptions, TransformerLayer } from "./layer.js";
 import type { Reach } from "./lineage.js";
 import { MultiheadAttention } from "./multihead.js";
@@ -87,11 +88,11 @@ export class TransformerDecoderLayer extends TransformerLayer {
   }
 
   /** For a decoder: the memory's keys and values, computed once, and room for those of the target. */
-  async start(memory: Activations, run: RunOptions): Promise<LayerState> {
-    const projected = await this.multiheadAttn.project(memory, memory, run);
-    const dims = [...memory.dims.slice(0, -2), 0, this.dModel];
-    const none = { data: new Float32Array(0), dims, type: "float32" } as const;
-    return { own: new Cache({ key: none, value: none }), memory: projected };
+  async start(memory: Activations, run: RunOptions, type: MemoryType): Promise<LayerState> {
+    const { key, value } = await this.multiheadAttn.project(memory, memory, run);
+    const options = { heads: this.nhead, type };
+    const none = { data: new Float32Array(0), dims: [...memory.dims.slice(0, -2), 0, this.dModel] };
+    return { own: new KeyValueMemory(none, none, options), memory: new KeyValueMemory(key, value, options) };
   }
 
   /** For a decoder: x are further tokens of the target. */
@@ -107,8 +108,9 @@ export class TransformerDecoderLayer extends TransformerLayer {
     return this.through(
       x,
       async (x) => {
-        own.append(await selfAttn.project(x, x, run, positions));
-        return selfAttn.attend(x, own.projected, { ...run, ...visibility }, positions);
+        const { key, value } = await selfAttn.project(x, x, run, positions);
+        own.append(key, value);
+        return selfAttn.attend(x, own, { ...run, ...visibility }, positions);
       },
       (x) => multiheadAttn.attend(x, memory, cross),
       run,

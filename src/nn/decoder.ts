@@ -1,5 +1,6 @@
 import { wrongKind, wrongValue } from "../errors.js";
 import { integer } from "../options.js";
+import type { MemoryType } from "../problem.js";
 import type { Tensor, TensorLike } from "../tensor.js";
 import { type Activations, activations } from "./activations.js";
 import {
@@ -16,7 +17,10 @@ import { checkNames, type ModuleResult, type RunOptions, withDefaults } from "./
 import { DecoderState } from "./state.js";
 
 /** Options of TransformerDecoder.start(). */
-export interface StartOptions extends MemoryVisibility, Pick<RunOptions, "threads" | "signal"> {}
+export interface StartOptions extends MemoryVisibility, Pick<RunOptions, "threads" | "signal"> {
+  /** What keys and values are kept as, "float32" by default; see KeyValueMemory. */
+  type?: MemoryType | undefined;
+}
 
 /**
  * torch.nn.TransformerDecoder: layers of one kind, and a final norm if asked for; forward() for a whole target, start()
@@ -65,11 +69,11 @@ export class TransformerDecoder extends Module {
    * @param memory `[batch, tk, dModel]` or `[tk, dModel]`
    */
   async start(memory: TensorLike, options: StartOptions = {}): Promise<DecoderState> {
-    const { memoryMask, memoryKeyLengths, ...run } = options;
-    checkNames(options, ["memoryMask", "memoryKeyLengths", "threads", "signal"]);
+    checkNames(options, ["memoryMask", "memoryKeyLengths", "type", "threads", "signal"]);
+    const { memoryMask, memoryKeyLengths, type = "float32", ...run } = options;
     const encoded = activations("memory", memory, this.dModel);
     const layers = [];
-    for (const layer of this.layers) layers.push(await layer.start(encoded, run));
+    for (const layer of this.layers) layers.push(await layer.start(encoded, run, type));
     return new DecoderState(encoded.dims.slice(0, -2), layers, { memoryMask, memoryKeyLengths });
   }
 

@@ -1,8 +1,10 @@
 // Keys that every query sees besides those of its sequence, whatever the masks say: PyTorch's bias_k and add_zero_attn.
 import { attention } from "../attention.js";
 import { float32 } from "../blocks/weights.js";
+import { KeyValueMemory } from "../memory.js";
+import { merge } from "../merge.js";
 import type { AttentionOptions } from "../options.js";
-import type { Tensor, TensorLike } from "../tensor.js";
+import type { Tensor } from "../tensor.js";
 import type { Activations } from "./activations.js";
 import type { Parameters } from "./module.js";
 import type { Projected } from "./multihead.js";
@@ -19,12 +21,21 @@ export function extraKeys({ bias_k, bias_v }: Parameters, zero: boolean, n: numb
   return { key: rows(bias_k), value: rows(bias_v) };
 }
 
-/** Attention to both as if the extra keys came last: the two softmaxes join by their lse. */
+/** attention() to either form of keys and values. */
+export function attendTo<Lse extends boolean = false>(
+  query: Activations,
+  memory: Projected | KeyValueMemory,
+  options: AttentionOptions<Lse, boolean>,
+) {
+  if (memory instanceof KeyValueMemory) return attention(query, memory, options);
+  return attention(query, memory.key, memory.value, options);
+}
+
+/** Attention to both as if the extra keys came last. */
 export async function attendWithExtra(
   extra: Projected,
   query: Activations,
-  key: TensorLike,
-  value: TensorLike,
+  memory: Projected | KeyValueMemory,
   options: AttentionOptions,
 ): Promise<{ output: Activations; weights: Tensor<Float32Array> | undefined }> {
   const ranked = ({ data, dims, type }: Activations) => ({
@@ -34,53 +45,29 @@ export async function attendWithExtra(
   });
   const { heads, threads, signal, weights } = options;
   const always = { heads, threads, signal, weights, lse: true } as const;
-  const own = await attention(query, key, value, { ...options, lse: true as const });
-  const more = await attention(query, ranked(extra.key), ranked(extra.value), always);
-  const parts = [
-    { ...own, share: shareOf(own.lse, more.lse) },
-    { ...more, share: shareOf(more.lse, own.lse) },
-  ];
-  return { output: sumOf(parts), weights: weights ? joined(parts) : undefined };
+  const own = await attendTo(query, memory, { ...options, lse: true as const });
+  const more = await attendTo(query, { key: ranked(extra.key), value: ranked(extra.value) }, always);
+  const { output, lse } = merge([own, more], { heads });
+  return { output: output as Activations, weights: weights ? joined([own, more], lse.data) : undefined };
 }
 
-/** A part of the keys, and how much of the whole softmax it has: `[batch, heads, tq]`, as lse. */
+/** A part of the keys. */
 interface Part {
-  output: Activations;
   lse: Tensor<Float32Array>;
   weights: Tensor<Float32Array> | undefined;
-  share: Float32Array;
 }
 
-function shareOf(lse: Tensor<Float32Array>, other: Tensor<Float32Array>): Float32Array {
-  return lse.data.map((x, i) => 1 / (1 + Math.exp(other.data[i] - x)));
-}
-
-function sumOf(parts: readonly Part[]): Activations {
-  const [{ output, lse }] = parts;
-  const [batch, heads, tq] = lse.dims;
-  const width = output.dims[output.dims.length - 1] / heads;
-  const sum = new Float32Array(output.data.length);
-  for (let at = 0, row = 0; row < batch * tq * heads; row++) {
-    // Rows of the output are in the order batch, query, head; those of lse batch, head, query.
-    const [b, i, h] = [Math.floor(row / (tq * heads)), Math.floor(row / heads) % tq, row % heads];
-    const from = (b * heads + h) * tq + i;
-    for (let c = 0; c < width; c++, at++) {
-      for (const { output, share } of parts) sum[at] += share[from] * output.data[at];
-    }
-  }
-  return { data: sum, dims: output.dims, type: "float32" };
-}
-
-function joined(parts: readonly Part[]): Tensor<Float32Array> {
+/** @param lse of the whole: a part's weights are of its own sum of exponentials */
+function joined(parts: readonly Part[], lse: Float32Array): Tensor<Float32Array> {
   const { dims } = parts[0].lse;
   const counts = parts.map(({ weights }) => (weights as Tensor).dims[3]);
   const tk = counts.reduce((a, b) => a + b);
   const all = new Float32Array(dims.reduce((a, b) => a * b) * tk);
   let first = 0;
-  parts.forEach(({ weights, share }, n) => {
+  parts.forEach(({ weights, lse: own }, n) => {
     weights?.data.forEach((weight, i) => {
       const row = Math.floor(i / counts[n]);
-      all[row * tk + first + (i % counts[n])] = weight * share[row];
+      all[row * tk + first + (i % counts[n])] = weight * Math.exp(own.data[row] - lse[row]);
     });
     first += counts[n];
   });

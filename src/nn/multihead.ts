@@ -1,10 +1,10 @@
-import { attention } from "../attention.js";
 import { Linear as PackedLinear, Rotary, type RotaryOptions, type WeightType } from "../blocks/index.js";
 import { wrongValue } from "../errors.js";
+import type { KeyValueMemory } from "../memory.js";
 import { integer } from "../options.js";
 import type { Tensor, TensorLike, View } from "../tensor.js";
 import { type Activations, activations } from "./activations.js";
-import { attendWithExtra, extraKeys } from "./extra.js";
+import { attendTo, attendWithExtra, extraKeys } from "./extra.js";
 import { applied, Linear } from "./linear.js";
 import { Module, type Parameters, type Shapes } from "./module.js";
 import {
@@ -48,9 +48,9 @@ export interface MultiheadForwardOptions extends RunOptions, Visibility {
 type Projections = Record<"query" | "key" | "value", PackedLinear>;
 
 /** Keys and values after their projections. */
-export interface Projected<T extends TensorLike = Activations> {
-  key: T;
-  value: T;
+export interface Projected {
+  key: Activations;
+  value: Activations;
 }
 
 const DEFAULTS = {
@@ -164,15 +164,15 @@ export class MultiheadAttention extends Module {
   /** For other modules: query is as activations() gives it. */
   async attend(
     query: Activations,
-    { key, value }: Projected<TensorLike>,
+    memory: Projected | KeyValueMemory,
     { causal, mask, keyLengths, weights: wanted, ...run }: MultiheadForwardOptions,
     positions?: readonly number[],
   ): Promise<ModuleResult<Tensor<Float32Array>>> {
     const projected = this.turn(await applied(this.projections.query, query, run), positions);
     const options = { ...run, mask, keyLengths, causal: causalOf(causal), weights: wanted, heads: this.numHeads };
     const { output, weights } = await (this.#extra
-      ? attendWithExtra(this.#extra, projected, key, value, options)
-      : attention(projected, key, value, options));
+      ? attendWithExtra(this.#extra, projected, memory, options)
+      : attendTo(projected, memory, options));
     return { output: await this.outProj.apply(output, run), ...(weights && { weights }) };
   }
 

@@ -1,13 +1,12 @@
 import { wrongValue } from "../errors.js";
-import type { Cache } from "./cache.js";
+import type { KeyValueMemory } from "../memory.js";
 import type { MemoryVisibility } from "./decoder-layer.js";
 import { Lineage, type Reach } from "./lineage.js";
-import type { Projected } from "./multihead.js";
 
 /** What one layer keeps: keys and values of the target so far, and of the memory. */
 export interface LayerState {
-  own: Cache;
-  memory: Projected;
+  own: KeyValueMemory;
+  memory: KeyValueMemory;
 }
 
 /** What a decoder keeps between steps: from TransformerDecoder.start(). */
@@ -45,6 +44,14 @@ export class DecoderState {
     this.#lineage.reorder(parents);
   }
 
+  /** Frees the keys and values now, not when the state is collected. The state is of no use then. */
+  [Symbol.dispose](): void {
+    for (const { own, memory } of this.layers) {
+      own[Symbol.dispose]();
+      memory[Symbol.dispose]();
+    }
+  }
+
   /** Runs a step that adds `count` rows to every layer's own keys and values; after a failure all is as before. */
   async grow<T>(count: number, step: (reach: Reach) => Promise<T>): Promise<T> {
     if (this.#isStepping) throw new Error("the state is in use by another step: wait for its promise");
@@ -57,7 +64,7 @@ export class DecoderState {
       this.#lineage.grow(count);
       return result;
     } catch (error) {
-      for (const { own } of this.layers) own.truncate(this.#lineage.total);
+      for (const { own } of this.layers) own.truncate(Math.min(own.length, this.#lineage.total));
       throw error;
     } finally {
       this.#isStepping = false;
