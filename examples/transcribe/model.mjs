@@ -66,7 +66,7 @@ export class Moonshine {
    * @param {RunOptions & { weights?: boolean }} [options] weights: also give the cross-attention of every token
    */
   async *transcribe(samples, { weights, ...run } = {}) {
-    const state = await this.#decoder.start(await this.encode(samples, run), run);
+    const state = await this.#decoder.start(await this.encode(samples, run), { ...run, type: "bfloat16" });
     /** @type {import("xattn/nn").SearchModel} */
     const model = {
       step: async (tokens, options) => {
