@@ -40,10 +40,23 @@ Napi::Value newHandle(Napi::Env env, Block *block) {
   return value;
 }
 
+// By the C interface: an append takes as long as getting here.
+void *dataOf(const Napi::Value &array) {
+  void *data = nullptr;
+  napi_get_typedarray_info(array.Env(), array, nullptr, nullptr, &data, nullptr, nullptr);
+  return data;
+}
+
+int64_t integerOf(const Napi::Value &value) {
+  int64_t integer = 0;
+  napi_get_value_int64(value.Env(), value, &integer);
+  return integer;
+}
+
 // The next numbers of a Float64Array.
 class Fields {
 public:
-  explicit Fields(const Napi::Value &array) : next(array.As<Napi::Float64Array>().Data()) {}
+  explicit Fields(const Napi::Value &array) : next(static_cast<const double *>(dataOf(array))) {}
   int64_t integer() { return static_cast<int64_t>(*next++); }
   Operand operand() {
     const Type type = static_cast<Type>(integer());
@@ -58,7 +71,7 @@ private:
 // allocate(bytes): a handle. Throws where there is no memory.
 Napi::Value allocate(const Napi::CallbackInfo &info) {
   try {
-    return newHandle(info.Env(), newBlock(static_cast<size_t>(info[0].ToNumber().DoubleValue())));
+    return newHandle(info.Env(), newBlock(static_cast<size_t>(integerOf(info[0]))));
   } catch (const std::bad_alloc &) {
     throw Napi::Error::New(info.Env(), "out of memory");
   }
@@ -71,19 +84,19 @@ void releaseHandle(const Napi::CallbackInfo &info) {
 
 // claim(handle, from, to): boolean
 Napi::Value claimRows(const Napi::CallbackInfo &info) {
-  const int64_t from = info[1].ToNumber().Int64Value(), to = info[2].ToNumber().Int64Value();
+  const int64_t from = integerOf(info[1]), to = integerOf(info[2]);
   return Napi::Boolean::New(info.Env(), claim(blockOf(info[0]), from, to));
 }
 
 // reclaim(handle, from): boolean
 Napi::Value reclaimRows(const Napi::CallbackInfo &info) {
-  return Napi::Boolean::New(info.Env(), reclaim(blockOf(info[0]), info[1].ToNumber().Int64Value()));
+  return Napi::Boolean::New(info.Env(), reclaim(blockOf(info[0]), integerOf(info[1])));
 }
 
 // write(kernel, handle, fields, array): fields are the operands from and to, where in the block elements and scales of
 // `to` begin, then batch, heads, count, width.
 void write(const Napi::CallbackInfo &info) {
-  const Kernel &kernel = *usableKernels().list[info[0].ToNumber().Int32Value()];
+  const Kernel &kernel = *usableKernels().list[integerOf(info[0])];
   char *bytes = blockOf(info[1]).bytes;
   Fields fields(info[2]);
   Rows rows;
@@ -92,9 +105,7 @@ void write(const Napi::CallbackInfo &info) {
   rows.scales = reinterpret_cast<float *>(bytes + fields.integer());
   rows.batch = fields.integer(), rows.heads = fields.integer();
   rows.count = fields.integer(), rows.width = fields.integer();
-  void *data;
-  napi_get_typedarray_info(info.Env(), info[3], nullptr, nullptr, &data, nullptr, nullptr);
-  rows.from.data = data;
+  rows.from.data = dataOf(info[3]);
   convertRows(kernel, rows);
 }
 
@@ -114,7 +125,7 @@ void copy(const Napi::CallbackInfo &info) {
 void read(const Napi::CallbackInfo &info) {
   const Block &block = blockOf(info[0]);
   const int64_t size = static_cast<int64_t>(block.size);
-  copyRuns({reinterpret_cast<char *>(info[1].As<Napi::Uint8Array>().Data()), block.bytes, 0, 0, size, 1});
+  copyRuns({static_cast<char *>(dataOf(info[1])), block.bytes, 0, 0, size, 1});
 }
 
 // share(handle, token, description): the block waits under the token.
