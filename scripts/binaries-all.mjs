@@ -31,14 +31,13 @@ const MOST_BYTES = 1e6;
 
 const build = (name) => path.join(root, `build-${name}`);
 const modules = path.join(root, "node_modules");
-const show = { cwd: root, stdio: ["ignore", "ignore", "inherit"] };
 
 /** Folder of the zig command; fetched once, 350 MB. */
 function fetchZig() {
   const folder = path.join(build("zig"), "node_modules", ZIG.slice(0, ZIG.lastIndexOf("@")));
   if (!existsSync(path.join(folder, "zig"))) {
     mkdirSync(build("zig"), { recursive: true });
-    run("npm", ["install", "--no-save", "--ignore-scripts", "--prefix", build("zig"), ZIG], show);
+    run("npm", ["install", "--no-save", "--ignore-scripts", "--prefix", build("zig"), ZIG], { cwd: root });
   }
   return folder;
 }
@@ -48,7 +47,7 @@ function delayLoading() {
   const library = path.join(build("win32-x64"), "libnode.a");
   mkdirSync(path.dirname(library), { recursive: true });
   const definitions = path.join(modules, "node-api-headers/def/node_api.def");
-  run("x86_64-w64-mingw32-dlltool", ["-d", definitions, "-y", library], show);
+  run("x86_64-w64-mingw32-dlltool", ["-d", definitions, "-y", library], { cwd: root });
   return [`-DCMAKE_JS_LIB=${library}`, `-DCMAKE_JS_SRC=${sources("demangler", "delay-load")}`];
 }
 
@@ -72,8 +71,9 @@ function buildTarget(name, { zig, system, processor }, zigFolder) {
     `-DCMAKE_MODULE_LINKER_FLAGS=${SYSTEMS[system].link}`,
     ...extra,
   ];
-  run("cmake", ["-S", root, "-B", build(name), ...variables], { ...show, env });
-  run("cmake", ["--build", build(name), "--parallel"], { ...show, env, timeout: 3_600_000 });
+  const options = { cwd: root, env, timeout: 3_600_000 }; // zig compiles a target's C++ library at its first use
+  run("cmake", ["-S", root, "-B", build(name), ...variables], options);
+  run("cmake", ["--build", build(name), "--parallel"], options);
   const [folder, libc] = name.split(".");
   const file = path.join(root, "prebuilds", folder, libc ? `xattn.${libc}.node` : "xattn.node");
   mkdirSync(path.dirname(file), { recursive: true });
@@ -89,7 +89,7 @@ function check(file, { system }) {
     .subarray(0, magic.length / 2)
     .toString("hex");
   if (start !== magic) throw new Error(`${file}: expected a binary of ${system}, got one that starts with ${start}`);
-  if (system === "Linux") run("bash", [path.join(root, "scripts/check-binary.sh"), file], show);
+  if (system === "Linux") run("bash", [path.join(root, "scripts/check-binary.sh"), file], { cwd: root });
   console.log(`${path.relative(root, file)} ${size}`);
 }
 
