@@ -3,11 +3,10 @@
 #include <cstring>
 #include <map>
 #include <mutex>
-#include <new>
 
 namespace {
 
-constexpr std::align_val_t ALIGNMENT{64};
+constexpr size_t ALIGNMENT = 64;
 
 struct Parked {
   Block *block;
@@ -32,13 +31,12 @@ int64_t sizeOf(Type type) {
 } // namespace
 
 Block *newBlock(size_t size) {
-  auto *bytes = static_cast<char *>(::operator new(size, ALIGNMENT));
-  auto *block = new (std::nothrow) Block{bytes, size};
-  if (block == nullptr) {
-    ::operator delete(bytes, ALIGNMENT);
-    throw std::bad_alloc();
-  }
-  return block;
+  // Aligned here: glibc's aligned allocation asks for more than it keeps, so that it seldom fits where the last block
+  // of this size was, and the process grows.
+  std::unique_ptr<char[]> memory(new char[size + ALIGNMENT - 1]);
+  const size_t over = reinterpret_cast<uintptr_t>(memory.get()) % ALIGNMENT;
+  char *bytes = memory.get() + (over == 0 ? 0 : ALIGNMENT - over);
+  return new Block{std::move(memory), bytes, size};
 }
 
 void hold(Block &block) {
@@ -48,7 +46,6 @@ void hold(Block &block) {
 void release(Block *block) {
   // What the others have read of the block is over before its end, or before a single holder writes again.
   if (block->holders.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
-  ::operator delete(block->bytes, ALIGNMENT);
   delete block;
 }
 

@@ -3,12 +3,14 @@
 #pragma once
 #include "kernel.h"
 #include <atomic>
+#include <memory>
 #include <string>
 
 // Rows below the length of any memory that holds the block stay as they are. Those behind belong to whoever claims
 // them.
 struct Block {
-  char *bytes; // 64-byte aligned
+  std::unique_ptr<char[]> memory;
+  char *bytes; // within it, 64-byte aligned
   size_t size;
   std::atomic<int64_t> holders{1};
   std::atomic<int64_t> claimed{0}; // rows, counted in each of its sequences
