@@ -11,6 +11,7 @@ const EVERY_BACKEND = [
   "facade",
   "hostile",
   "linear",
+  "maps",
   "masks",
   "merge",
   "memory",

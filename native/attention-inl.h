@@ -14,7 +14,6 @@ template <int NV, int KR> struct Tile : Scores {
   float *o; // [dv, padded to W][R]
   Prefetch ahead;
   float *keys, *values; // blocks converted to float32, where they are not
-  const float *weigh;   // in the second pass, which writes weights with these factors instead of summing up values
   bool started;         // o holds something of this call
   bool careful;         // masked values may be NaN or infinite: leave them out of p.v
 
@@ -80,9 +79,8 @@ template <int NV, int KR> struct Tile : Scores {
     return rows.sameMask ? broadcast(bias + j) : load(bias + j * R + v * W);
   }
 
-  // The reference rises to the raw scores of n keys in s; in the second pass it is final.
+  // The reference rises to the raw scores of n keys in s.
   XATTN_NOINLINE void raiseReference(int j, int n) {
-    if (weigh) return;
     for (int v = 0; v < R; v += W) {
       vec top = broadcast(-INFINITE);
       for (int r = 0; r < n; r++) top = max(load(s + (j + r) * R + v), top);
@@ -179,25 +177,18 @@ template <int NV, int KR> struct Tile : Scores {
     }
   }
 
-  // A block of probabilities goes into o, or in the second pass out as weights.
-  XATTN_INLINE void useProbabilities(int64_t key, int n) {
-    if (weigh)
-      writeWeights(key, n, weigh);
-    else
-      addValues(key, n);
-    started = true;
-  }
-
+  // A block of probabilities goes into o.
   XATTN_INLINE void addValues(int64_t key, int n) {
     int64_t stride;
     const float *v = asFloats(p->value, rows.value + key * p->value.row, p->dv, n, values, &stride);
     if (careful) {
       for (int64_t c = 0; c < p->dv; c++) valueColumnCarefully(v, stride, n, c);
-      return;
+    } else {
+      inSteps<KR>((int)p->dv, [&](auto count, int column) XATTN_LAMBDA_INLINE {
+        this->template valueColumns<decltype(count)::value>(v, stride, n, column);
+      });
     }
-    inSteps<KR>((int)p->dv, [&](auto count, int column) XATTN_LAMBDA_INLINE {
-      this->template valueColumns<decltype(count)::value>(v, stride, n, column);
-    });
+    started = true;
   }
 
   // A block that every row sees as it is but for keys that a boolean mask takes away.
@@ -210,7 +201,7 @@ template <int NV, int KR> struct Tile : Scores {
       ahead.follow(p, rows, key + j, decltype(count)::value);
       this->template openKeys<decltype(count)::value, MASKED>(k + j * stride, stride, j, fresh && j == 0);
     });
-    useProbabilities(key, n);
+    addValues(key, n);
   }
 
   // A block that some rows do not see as it is.
@@ -222,9 +213,9 @@ template <int NV, int KR> struct Tile : Scores {
       this->template rawKeys<decltype(count)::value>(k + j * stride, stride, j, false);
     });
     adjust(key, n);
-    if (!weigh && mustMove()) moveReference(0);
+    if (mustMove()) moveReference(0);
     exponentiate(n);
-    useProbabilities(key, n);
+    addValues(key, n);
   }
 
   void blocks(int64_t from, int64_t to, bool open) {
@@ -254,7 +245,6 @@ template <int NV, int KR> struct Tile : Scores {
 
   void start(bool carefully) {
     careful = carefully;
-    weigh = nullptr;
     started = false;
     for (int r = 0; r < R; r++) m[r] = l[r] = 0;
   }
@@ -299,13 +289,5 @@ template <int NV, int KR> struct Tile : Scores {
   // o times a factor per row; row r goes to element index[r] of data.
   void unpack(const float *factor, Type type, void *data, const int64_t *index) {
     unpackRows<R>(o, factor, rows.count, p->dv, type, data, index);
-  }
-
-  // Weights: everything once more under the final m, so that they round as what was summed up in l.
-  XATTN_NOINLINE void writeAllWeights(const float *factor) {
-    clearWeights(p, row, rows.count);
-    weigh = factor;
-    started = false;
-    pass(0, p->tk);
   }
 };

@@ -76,6 +76,9 @@ XATTN_INLINE lanes either(lanes a, lanes b) {
 XATTN_INLINE bool any(lanes a) {
   return _mm256_movemask_ps(a) != 0;
 }
+XATTN_INLINE uint32_t bits(lanes a) {
+  return (uint32_t)_mm256_movemask_ps(a);
+}
 XATTN_INLINE bool all(lanes a) {
   return _mm256_movemask_ps(a) == 0xff;
 }
@@ -181,6 +184,6 @@ enum { LINEAR_VECTORS = 2, LINEAR_ROWS = 6 };
 #include "blocks-inl.h"
 
 } // namespace
-extern "C" const Kernel xattn_avx2 = {"avx2", plan, attend, finish, convert, &blocks};
+extern "C" const Kernel xattn_avx2 = {"avx2", plan, attend, finish, map, convert, &blocks};
 XATTN_END_TARGET
 #endif

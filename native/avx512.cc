@@ -76,6 +76,9 @@ XATTN_INLINE lanes either(lanes a, lanes b) {
 XATTN_INLINE bool any(lanes a) {
   return a != 0;
 }
+XATTN_INLINE uint32_t bits(lanes a) {
+  return a;
+}
 XATTN_INLINE bool all(lanes a) {
   return a == 0xffff;
 }
@@ -181,6 +184,6 @@ enum { LINEAR_VECTORS = 4, LINEAR_ROWS = 6 };
 #include "blocks-inl.h"
 
 } // namespace
-extern "C" const Kernel xattn_avx512 = {"avx512", plan, attend, finish, convert, &blocks};
+extern "C" const Kernel xattn_avx512 = {"avx512", plan, attend, finish, map, convert, &blocks};
 XATTN_END_TARGET
 #endif

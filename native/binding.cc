@@ -21,14 +21,17 @@ namespace {
   field(key.type) field(key.batch) field(key.head) field(key.row)                 \
   field(value.type) field(value.batch) field(value.head) field(value.row)         \
   field(output.type) field(output.batch) field(output.head) field(output.row)     \
-  field(mask.type) field(mask.batch) field(mask.head) field(mask.row) field(mask.key)
+  field(mask.type) field(mask.batch) field(mask.head) field(mask.row) field(mask.key)            \
+  field(map.kind) field(map.headCount) field(map.keyCount) field(map.k)
 
 // The arrays, in the order of the arguments, and where a Problem has them.
 #define XATTN_ARRAYS(array)                                                                       \
   array(query, query.data) array(key, key.data) array(value, value.data)                          \
   array(keyScales, key.scales) array(valueScales, value.scales)                                   \
   array(output, output.data) array(mask, mask.data) array(keyLengths, keyLengths)                 \
-  array(offsets, offsets) array(alibi, alibi) array(sinks, sinks) array(lse, lse) array(weights, weights)
+  array(offsets, offsets) array(alibi, alibi) array(sinks, sinks) array(lse, lse)                \
+  array(values, map.values) array(indices, map.indices) array(heads, map.heads)                   \
+  array(keys, map.keys) array(columns, map.columns)
 
 // clang-format on
 
@@ -118,7 +121,7 @@ napi_value caughtError(napi_env env) {
   }
 }
 
-// attend(kernel, block, query, ..., weights, memory). By the C interface: getting here takes as long as a small call's
+// attend(kernel, block, query, ..., columns, memory). By the C interface: getting here takes as long as a small call's
 // work.
 napi_value attend(napi_env env, napi_callback_info info) {
   Arguments arguments(env, info);
@@ -190,7 +193,7 @@ void begin(napi_env env, const Arguments &arguments, napi_deferred promise) {
   call.release(); // settle() deletes it, on this thread
 }
 
-// attendAsync(kernel, block, query, ..., weights, memory, cancel): a promise of undefined.
+// attendAsync(kernel, block, query, ..., columns, memory, cancel): a promise of undefined.
 napi_value attendAsync(napi_env env, napi_callback_info info) {
   Arguments arguments(env, info);
   napi_deferred deferred;
@@ -204,7 +207,7 @@ napi_value attendAsync(napi_env env, napi_callback_info info) {
   return promise;
 }
 
-// describe(kernel, block, query, ..., weights, memory): how attend() would run.
+// describe(kernel, block, query, ..., columns, memory): how attend() would run.
 napi_value describe(napi_env env, napi_callback_info info) {
   Arguments arguments(env, info);
   Job job;

@@ -251,20 +251,4 @@ struct Decode {
       }
     }
   }
-
-  // Weights: scores once more, under the final reference and sum.
-  XATTN_NOINLINE void writeAllWeights(const float *factor) {
-    clearWeights(p, row, rows.count);
-    for (int64_t key = rows.lo; key < rows.hi; key += CHUNK) {
-      const int n = (int)smaller(CHUNK, rows.hi - key);
-      scoreChunk(key, n);
-      for (int r = 0; r < rows.count; r++) {
-        adjust(r, key, n);
-        for (int j = 0; j < n; j += W) {
-          const vec e = weightOf(probability(load(s + r * CHUNK + j), broadcast(m[r]), units), broadcast(factor[r]));
-          storeAs(XATTN_FLOAT32, p->weights, row[r].index * p->tk + key + j, e, (int)smaller(W, n - j));
-        }
-      }
-    }
-  }
 };

@@ -20,23 +20,41 @@ void Buffer::release() {
   size = 0;
 }
 
+int64_t itemsOf(const Job &job) {
+  return job.mapping ? job.plan.map.items : job.plan.items;
+}
+
 void divide(Job &job, int64_t threads) {
+  int64_t items = itemsOf(job);
   job.threads = threads;
   job.rangeCount = std::min<int64_t>(threads, MOST_RANGES);
   for (int64_t i = 0; i < job.rangeCount; i++) {
-    job.ranges[i].next = job.plan.items * i / job.rangeCount;
-    job.ranges[i].end = job.plan.items * (i + 1) / job.rangeCount;
+    job.ranges[i].next = items * i / job.rangeCount;
+    job.ranges[i].end = items * (i + 1) / job.rangeCount;
   }
+}
+
+bool advance(Job &job) {
+  if (job.mapping || job.plan.map.items == 0) return false;
+  job.mapping = true;
+  job.joined = 0;
+  return true;
 }
 
 void prepare(Job &job) {
   using Count = std::atomic<int32_t>;
   const Plan &plan = job.plan;
-  if (plan.splits == 1 || job.partials != nullptr) return;
-  job.partials = job.memory.reserve(plan.partials + plan.tiles * sizeof(Count));
-  job.splitsLeft = reinterpret_cast<Count *>(static_cast<char *>(job.partials) + plan.partials);
-  for (int64_t tile = 0; tile < plan.tiles; tile++)
+  Problem &problem = job.problem;
+  size_t rows = plan.map.items > 0 ? 2 * sizeof(float) * problem.batch * problem.heads * problem.tq : 0;
+  size_t counts = plan.splits > 1 ? plan.tiles * sizeof(Count) : 0;
+  if (job.prepared || rows + counts == 0) return;
+  char *memory = static_cast<char *>(job.memory.reserve(plan.partials + rows + counts));
+  job.partials = memory;
+  if (rows > 0) problem.rows = reinterpret_cast<float *>(memory + plan.partials);
+  job.splitsLeft = reinterpret_cast<Count *>(memory + plan.partials + rows);
+  for (int64_t tile = 0; tile < plan.tiles && counts > 0; tile++)
     new (&job.splitsLeft[tile]) Count(static_cast<int32_t>(plan.splits));
+  job.prepared = true;
 }
 
 bool isCancelled(const Job &job) {
@@ -56,6 +74,7 @@ void leaveOutTheRest(Job &job) {
 void doItem(Job &job, int64_t item, void *scratch) {
   if (job.item != nullptr) return job.item(job, item, scratch);
   const Plan &plan = job.plan;
+  if (job.mapping) return job.kernel->map(&job.problem, &plan, item, scratch);
   job.kernel->attend(&job.problem, &plan, item, scratch, job.partials);
   if (plan.splits == 1) return;
   // Whoever does the last split of a tile merges them all, so that nobody waits for anybody.

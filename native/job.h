@@ -36,9 +36,9 @@ struct alignas(64) Range {
 constexpr int MOST_RANGES = 16; // with more threads, some begin with the same
 
 struct Job {
-  Problem problem;
+  Problem problem = {};
   const Kernel *kernel;
-  Plan plan;
+  Plan plan = {};
   int64_t wanted;                                             // at most so many threads at once; 0: the pool's size
   void (*item)(Job &, int64_t item, void *scratch) = nullptr; // for work that is not the kernel's attention
 
@@ -54,19 +54,28 @@ struct Job {
   std::atomic<int64_t> workers{0}; // pool threads that work on it
   bool queued = false;
 
-  // Where the plan has splits. Its first thread allocates: jobs that wait hold no memory.
+  // Where the plan has splits or a map. Its first thread allocates: jobs that wait hold no memory.
+  bool prepared = false;
   void *partials = nullptr;
   std::atomic<int32_t> *splitsLeft = nullptr; // per tile
-  Buffer memory;                              // of both
+  Buffer memory;                              // of both, and of problem.rows
+
+  bool mapping = false; // the items are those of the map, after all others
 
   int64_t rangeCount = 0;
   Range ranges[MOST_RANGES];
 };
 
+// Items of the stage that the job is at.
+int64_t itemsOf(const Job &);
+
 // Gives `threads` threads their ranges.
 void divide(Job &, int64_t threads);
 
-// Allocates partials. Once is enough, more often does no harm. Throws std::bad_alloc.
+// Goes on to the map, once all other items are done. False: there is none, or it is done.
+bool advance(Job &);
+
+// Allocates what items share. Once is enough, more often does no harm. Throws std::bad_alloc.
 void prepare(Job &);
 
 bool isCancelled(const Job &);

@@ -9,10 +9,11 @@
 #include "multiply-inl.h"
 #include "attention-inl.h"
 #include "decode-inl.h"
+#include "weigh-inl.h"
+#include "map-inl.h"
 
-extern "C" float logf(float);
-
-// Factors that o and the probabilities are multiplied by in the end, and lse: a sink adds e^(sink - m) to the sum l.
+// Factors that o and the probabilities are multiplied by in the end, what a map needs of the rows, and lse: a sink adds
+// e^(sink - m) to the sum l.
 XATTN_NOINLINE void conclude(const Problem *p, const Row *row, int count, Units units, const float *m, const float *l,
                              float *factor) {
   for (int g = 0; g < count; g += W) {
@@ -30,6 +31,10 @@ XATTN_NOINLINE void conclude(const Problem *p, const Row *row, int count, Units 
     for (int i = 0; p->lse && i < W && g + i < count; i++) {
       const double sum = (double)top[i] * units.natural + logf(total[i]);
       p->lse[row[g + i].index] = l[g + i] == 0 ? row[g + i].sink : (float)sum;
+    }
+    for (int i = 0; p->rows && i < W && g + i < count; i++) {
+      p->rows[2 * row[g + i].index] = m[g + i];
+      p->rows[2 * row[g + i].index + 1] = factor[g + i];
     }
   }
 }
@@ -62,7 +67,6 @@ template <class T> XATTN_NOINLINE void writeTile(T *t) {
   conclude(p, t->row, t->rows.count, t->units, t->m, t->l, factor);
   for (int r = 0; r < t->rows.count; r++) index[r] = t->row[r].output;
   t->unpack(factor, p->output.type, (void *)p->output.data, index);
-  if (p->weights) t->writeAllWeights(factor);
 }
 
 // Tiles of one group take turns at ranges of keys that stay near: long keys and values come from memory once for all.
@@ -143,7 +147,6 @@ XATTN_NOINLINE void finishTile(const Problem *p, const Plan *plan, int64_t tile,
       storeAs(p->output.type, (void *)p->output.data, t.row[r].output + c, mul(x, broadcast(factor[r])), n);
     }
   }
-  if (p->weights) t.writeAllWeights(factor);
 }
 
 struct Variant {
@@ -154,9 +157,12 @@ struct Variant {
   size_t (*scratch)(const Problem *);
   void (*attend)(const Problem *, const Plan *, int64_t, void *, void *);
   void (*finish)(const Problem *, const Plan *, int64_t, void *, void *);
+  size_t (*mapScratch)(const Problem *);
+  void (*map)(const Problem *, const Plan *, int64_t, void *);
 };
 
-#define XATTN_VARIANT(name, T, cost) {name, T::R, cost, T::TOGETHER, T::scratchBytes, attendItem<T>, finishTile<T>},
+#define XATTN_VARIANT(name, T, cost)                                                                                   \
+  {name, T::R, cost, T::TOGETHER, T::scratchBytes, attendItem<T>, finishTile<T>, mapScratchBytes<T>, mapItem<T>},
 #define XATTN_TILE_TYPE(nv, kr, cost) typedef Tile<nv, kr> Tile##nv##x##kr;
 #define XATTN_TILE_VARIANT(nv, kr, cost) XATTN_VARIANT("prefill " #nv "x" #kr, Tile##nv##x##kr, cost)
 XATTN_TILES(XATTN_TILE_TYPE)
@@ -177,6 +183,14 @@ int chooseVariant(int64_t rows) {
 
 enum { ENOUGH_ITEMS = 16, SPLIT_KEYS = 2048 };
 
+void planMap(const Problem *p, Plan *plan, const Variant *v) {
+  cutMap(p, v->rows, &plan->map);
+  const size_t scratch = v->mapScratch(p);
+  if (scratch > plan->scratch) plan->scratch = scratch;
+  const double heads = (double)p->map.headCount, keys = (double)p->map.keyCount;
+  plan->work += (double)p->batch * heads * (double)p->tq * keys * (double)p->d;
+}
+
 void plan(const Problem *p, Plan *plan) {
   const Groups g = groupsOf(p);
   plan->variant = chooseVariant(g.rows);
@@ -192,6 +206,7 @@ void plan(const Problem *p, Plan *plan) {
   plan->scratch = (plan->together * v->scratch(p) + 63) / 64 * 64;
   plan->partials = plan->splits > 1 ? (size_t)(plan->items * v->rows * (p->dv + 2)) * sizeof(float) : 0;
   plan->work = (double)p->batch * (double)p->heads * (double)p->tq * (double)p->tk * (double)(p->d + p->dv);
+  if (p->map.kind != XATTN_NO_MAP) planMap(p, plan, v);
 }
 
 void attend(const Problem *p, const Plan *plan, int64_t item, void *scratch, void *partials) {
@@ -200,4 +215,8 @@ void attend(const Problem *p, const Plan *plan, int64_t item, void *scratch, voi
 
 void finish(const Problem *p, const Plan *plan, int64_t tile, void *scratch, void *partials) {
   variants[plan->variant].finish(p, plan, tile, scratch, partials);
+}
+
+void map(const Problem *p, const Plan *plan, int64_t item, void *scratch) {
+  variants[plan->variant].map(p, plan, item, scratch);
 }

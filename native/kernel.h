@@ -26,6 +26,18 @@ typedef struct Mask {
   int64_t batch, head, row, key;
 } Mask;
 
+// A part or a reduction of the weights. Its results come as zeros, its indices as -1.
+typedef enum MapKind { XATTN_NO_MAP, XATTN_WEIGHTS, XATTN_MEAN, XATTN_TOP, XATTN_ENTROPY, XATTN_SUM } MapKind;
+typedef struct Map {
+  MapKind kind;
+  int64_t headCount, keyCount, k; // chosen heads and keys; weights per query of XATTN_TOP
+  float *values;          // [batch, headCount, tq, keyCount] without what is reduced, or [batch, headCount, tq, k]
+  int32_t *indices;       // of XATTN_TOP
+  const int32_t *heads;   // per head its place in the map, -1: left out; NULL: all, in their order
+  const int32_t *keys;    // the chosen ones, ascending; NULL: all
+  const int32_t *columns; // per chosen key its column in the map, NULL: in the order of the keys
+} Map;
+
 // One checked call.
 typedef struct Problem {
   int64_t batch, heads, kvHeads, tq, tk, d, dv;
@@ -40,8 +52,18 @@ typedef struct Problem {
   const float *alibi;        // slope per head, or NULL
   const float *sinks;        // extra logit per head, or NULL
   float *lse;                // [batch, heads, tq], or NULL
-  float *weights;            // [batch, heads, tq, tk], or NULL
+  Map map;
+  float *rows; // per row its reference and its factor, for the map; the job's, NULL without a map
 } Problem;
+
+// How the map is cut: sets of tiles with cells of their own in the map. A set is dealt out to `lanes` items, of which
+// each takes every lanes-th tile, and each of those to `ranges` items of some keys.
+typedef struct MapPlan {
+  int64_t items; // sets * lanes * ranges; 0: no map
+  int64_t lanes, ranges;
+  int64_t tiles;   // of one set
+  int64_t stacked; // nonzero: the tiles of an item have the same cells
+} MapPlan;
 
 // How a kernel cuts a problem into items that need nothing of each other. It depends on the problem alone, never on
 // the number of threads, so that the bits do not either.
@@ -54,18 +76,21 @@ typedef struct Plan {
   int64_t splits;     // ranges of keys per tile; with more than one, partials are merged by finish()
   size_t scratch;     // bytes that each thread needs, 64-byte aligned
   size_t partials;    // bytes that the call needs for partial results, 64-byte aligned; 0 when splits == 1
-  double work;        // multiply-adds, an estimate: says whether threads are worth waking
+  MapPlan map;
+  double work; // multiply-adds, an estimate: says whether threads are worth waking
 } Plan;
 
 typedef struct Blocks Blocks; // blocks.h
 
 // One row of the kernel table: one instruction set. A caller runs attend() once for every item in any order and on any
-// thread; where splits > 1, finish() once for every tile after the tile's items (item = tile * splits + split).
+// thread; where splits > 1, finish() once for every tile after the tile's items (item = tile * splits + split). After
+// all of that, map() once for every item of the map.
 typedef struct Kernel {
   const char *name;
   void (*plan)(const Problem *, Plan *);
   void (*attend)(const Problem *, const Plan *, int64_t item, void *scratch, void *partials);
   void (*finish)(const Problem *, const Plan *, int64_t tile, void *scratch, void *partials);
+  void (*map)(const Problem *, const Plan *, int64_t item, void *scratch);
   // One row for a memory, each element rounded to the nearest, ties to even. For XATTN_INT8 *scale becomes its factor.
   void (*convert)(Type from, const void *source, Type to, void *target, float *scale, int64_t width);
   const Blocks *blocks;

@@ -75,6 +75,10 @@ XATTN_INLINE lanes either(lanes a, lanes b) {
 XATTN_INLINE bool any(lanes a) {
   return vmaxvq_u32(a) != 0;
 }
+XATTN_INLINE uint32_t bits(lanes a) {
+  const uint32x4_t each = {1, 2, 4, 8};
+  return vaddvq_u32(vandq_u32(a, each));
+}
 XATTN_INLINE bool all(lanes a) {
   return vminvq_u32(a) != 0;
 }
@@ -160,5 +164,5 @@ enum { LINEAR_VECTORS = 4, LINEAR_ROWS = 6 };
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC pop_options
 #endif
-extern "C" const Kernel xattn_neon = {"neon", plan, attend, finish, convert, &blocks};
+extern "C" const Kernel xattn_neon = {"neon", plan, attend, finish, map, convert, &blocks};
 #endif

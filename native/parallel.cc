@@ -181,6 +181,10 @@ void Pool::leave(Job &job, Lock &lock) {
 }
 
 void Pool::complete(Job &job, Lock &lock) {
+  if (!isCancelled(job) && !job.failed && advance(job)) {
+    divide(job, threadsFor(job));
+    return enqueue(job);
+  }
   Owner &owner = *job.owner;
   job.memory.release();
   lock.unlock();
@@ -220,16 +224,20 @@ bool isSmall(const Plan &plan) {
 int64_t threadsFor(const Job &job) {
   if (isSmall(job.plan)) return 1;
   int64_t wanted = job.wanted > 0 ? std::min<int64_t>(job.wanted, MOST_THREADS) : poolThreads();
-  return std::min(wanted, job.plan.items);
+  return std::min(wanted, itemsOf(job));
 }
 
 void run(Job &job, Buffer &scratch) {
   void *memory = scratch.reserve(job.plan.scratch);
   prepare(job);
-  divide(job, threadsFor(job));
-  if (isSmall(job.plan)) return work(job, 0, memory, [] { return true; });
-  pool().run(job, memory);
-  if (job.failed) throw std::bad_alloc();
+  do {
+    divide(job, threadsFor(job));
+    if (isSmall(job.plan))
+      work(job, 0, memory, [] { return true; });
+    else
+      pool().run(job, memory);
+    if (job.failed) throw std::bad_alloc();
+  } while (advance(job));
 }
 
 void submit(Job &job) {

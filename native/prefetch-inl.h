@@ -74,9 +74,11 @@ struct Prefetch {
 
   // Before the scores of n keys: keys that scores want soon, and values that are wanted after the block.
   XATTN_INLINE void follow(const Problem *p, const Rows &rows, int64_t key, int n) {
-    if (!follows) return;
-    fetchRows(p->key, rows.key, key + KEYS_AHEAD, smaller(p->tk, key + KEYS_AHEAD + n), p->d);
-    fetchRows(p->value, rows.value, key, key + n, p->dv);
+    followKeys(p, rows, key, n);
+    if (follows) fetchRows(p->value, rows.value, key, key + n, p->dv);
+  }
+  XATTN_INLINE void followKeys(const Problem *p, const Rows &rows, int64_t key, int n) {
+    if (follows) fetchRows(p->key, rows.key, key + KEYS_AHEAD, smaller(p->tk, key + KEYS_AHEAD + n), p->d);
   }
 
   XATTN_INLINE void advance() {

@@ -84,7 +84,7 @@ XATTN_INLINE Groups groupsOf(const Problem *p) {
 
 struct Row {
   int64_t query, output, mask; // element indices of its first elements
-  int64_t index;               // into lse, and times tk into weights
+  int64_t index;               // among all rows, [batch, heads, tq]
   int64_t position;            // i + offset
   int64_t lo, hi;              // keys it may see, before the mask; lo == hi: none
   float slope, sink;           // of its head
@@ -140,13 +140,6 @@ XATTN_NOINLINE Rows layOut(const Problem *p, int64_t group, int64_t first, int c
   }
   all.lo = smaller(all.lo, all.hi);
   return all;
-}
-
-// Keys that a row does not see weigh 0.
-XATTN_NOINLINE void clearWeights(const Problem *p, const Row *row, int count) {
-  for (int r = 0; r < count; r++) {
-    for (int64_t j = 0; j < p->tk; j++) p->weights[row[r].index * p->tk + j] = 0;
-  }
 }
 
 // A mask only takes keys away, and nothing else changes the scores.

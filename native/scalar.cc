@@ -87,6 +87,9 @@ XATTN_INLINE lanes either(lanes a, lanes b) {
 XATTN_INLINE bool any(lanes a) {
   return a.x[0] || a.x[1] || a.x[2] || a.x[3];
 }
+XATTN_INLINE uint32_t bits(lanes a) {
+  return (uint32_t)a.x[0] | (uint32_t)a.x[1] << 1 | (uint32_t)a.x[2] << 2 | (uint32_t)a.x[3] << 3;
+}
 XATTN_INLINE bool all(lanes a) {
   return a.x[0] && a.x[1] && a.x[2] && a.x[3];
 }
@@ -192,4 +195,4 @@ enum { LINEAR_VECTORS = 2, LINEAR_ROWS = 4 };
 #include "blocks-inl.h"
 
 } // namespace
-extern "C" const Kernel xattn_scalar = {"scalar", plan, attend, finish, convert, &blocks};
+extern "C" const Kernel xattn_scalar = {"scalar", plan, attend, finish, map, convert, &blocks};

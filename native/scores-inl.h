@@ -134,21 +134,4 @@ struct Scores {
       store(l + v, total);
     }
   }
-
-  // The weights of a block, from its probabilities; rows lie tk apart.
-  XATTN_NOINLINE void writeWeights(int64_t key, int n, const float *factor) {
-    for (int g = 0; g < rows.count; g += W) {
-      for (int j = 0; j < n; j += W) {
-        const int some = (int)smaller(W, n - j);
-        vec x[W];
-        for (int i = 0; i < W; i++) {
-          x[i] = i < some ? weightOf(load(s + (j + i) * width + g), load(factor + g)) : broadcast(0.0f);
-        }
-        transpose(x);
-        for (int i = 0; i < W && g + i < rows.count; i++) {
-          storeAs(XATTN_FLOAT32, p->weights, row[g + i].index * p->tk + key + j, x[i], some);
-        }
-      }
-    }
-  }
 };

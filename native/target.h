@@ -29,6 +29,11 @@
 #define XATTN_UNLIKELY(x) (x)
 #define XATTN_INFINITY ((float)(1e300 * 1e300))
 #define XATTN_PREFETCH(address, level) ((void)0)
+static __forceinline int XATTN_LOWEST_BIT(unsigned bits) {
+  int at = 0;
+  for (; !(bits & 1); bits >>= 1) at++;
+  return at;
+}
 #else
 #define XATTN_INLINE inline __attribute__((always_inline))
 #define XATTN_NOINLINE __attribute__((noinline))
@@ -36,4 +41,5 @@
 #define XATTN_UNLIKELY(x) __builtin_expect(x, 0)
 #define XATTN_INFINITY __builtin_inff()
 #define XATTN_PREFETCH(address, level) __builtin_prefetch(address, 0, level)
+#define XATTN_LOWEST_BIT(bits) __builtin_ctz(bits)
 #endif

@@ -2,6 +2,7 @@ import { checkFixed, type FloatArray } from "./arrays.js";
 import { currentBackend, whyNotFaster } from "./backend.js";
 import { allocateResult, type Call, checkCall, checkStillThere, fillIdle, isIdle } from "./call.js";
 import { wrongKind } from "./errors.js";
+import type { MapOptions, WeightsResult } from "./maps.js";
 import { KeyValueMemory, rowsOf } from "./memory.js";
 import { type AttentionOptions, checkSignal } from "./options.js";
 import type { Backend, Execution } from "./problem.js";
@@ -20,14 +21,14 @@ export type OutputData<Query extends TensorLike> = Query["data"] extends Float32
 export interface AttentionResult<
   Data extends FloatArray = FloatArray,
   Lse extends boolean = boolean,
-  Weights extends boolean = boolean,
+  Weights extends boolean | MapOptions = boolean | MapOptions,
 > {
   /** The query's rank, layout and type, with dv columns. */
   output: Tensor<Data>;
   /** `[batch, heads, tq]`: natural logarithm of each query's sum of exponentials. */
   lse: If<Lse, Tensor<Float32Array>>;
-  /** `[batch, heads, tq, tk]`. */
-  weights: If<Weights, Tensor<Float32Array>>;
+  /** `[batch, heads, tq, tk]`, or what the option asked for. */
+  weights: WeightsResult<Weights>;
 }
 
 /** How a call would run. */
@@ -61,12 +62,20 @@ export interface Explanation extends Execution {
  * const memory = { data: new Float32Array(8 * 77 * 64), dims: [8, 77, 64] };
  * const { output, lse } = await attention(query, memory, memory, { lse: true }); // dims [8, 10, 64] and [8, 10]
  */
-export function attention<Query extends TensorLike, Lse extends boolean = false, Weights extends boolean = false>(
+export function attention<
+  Query extends TensorLike,
+  Lse extends boolean = false,
+  const Weights extends boolean | MapOptions = false,
+>(
   query: Query,
   memory: KeyValueMemory,
   options?: AttentionOptions<Lse, Weights>,
 ): Promise<AttentionResult<OutputData<Query>, Lse, Weights>>;
-export function attention<Query extends TensorLike, Lse extends boolean = false, Weights extends boolean = false>(
+export function attention<
+  Query extends TensorLike,
+  Lse extends boolean = false,
+  const Weights extends boolean | MapOptions = false,
+>(
   query: Query,
   key: TensorLike,
   value: TensorLike,
@@ -123,12 +132,20 @@ async function runAsync(backend: Backend, call: Call, signal: AbortSignal | unde
  * @example
  * const { output } = attentionSync(query, key, value, { causal: "bottom-right" });
  */
-export function attentionSync<Query extends TensorLike, Lse extends boolean = false, Weights extends boolean = false>(
+export function attentionSync<
+  Query extends TensorLike,
+  Lse extends boolean = false,
+  const Weights extends boolean | MapOptions = false,
+>(
   query: Query,
   memory: KeyValueMemory,
   options?: AttentionOptions<Lse, Weights>,
 ): AttentionResult<OutputData<Query>, Lse, Weights>;
-export function attentionSync<Query extends TensorLike, Lse extends boolean = false, Weights extends boolean = false>(
+export function attentionSync<
+  Query extends TensorLike,
+  Lse extends boolean = false,
+  const Weights extends boolean | MapOptions = false,
+>(
   query: Query,
   key: TensorLike,
   value: TensorLike,

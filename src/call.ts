@@ -1,6 +1,7 @@
 // One call on its way from arguments to a backend: first checked, then given memory for its results.
 import { allocate, checkAttached, type FloatArray, kernelArray, lengthOf, type TypedArray } from "./arrays.js";
 import { wrongValue } from "./errors.js";
+import { allocateMap, mapOf, type TopK } from "./maps.js";
 import { MemoryRows } from "./memory-rows.js";
 import { matchMemory } from "./memory-shapes.js";
 import {
@@ -30,6 +31,7 @@ import {
   maskOperand,
   matchShapes,
   outputOperand,
+  SHAPES,
   type Shapes,
 } from "./shapes.js";
 import { floatView, isPacked, maskView, pack, product, type Tensor, type TensorLike, type View } from "./tensor.js";
@@ -52,7 +54,7 @@ export interface Call {
 export interface Result {
   output: Tensor;
   lse?: Tensor<Float32Array>;
-  weights?: Tensor<Float32Array>;
+  weights?: Tensor<Float32Array> | TopK;
 }
 
 const NO_DATA = new Float32Array(1);
@@ -113,7 +115,7 @@ function checkProblem(
     alibi: alibiOf(options, sizes),
     sinks: sinksOf(options, sizes),
     lse: flag("lse", options.lse, DEFAULTS.lse) ? NO_DATA : undefined,
-    weights: flag("weights", options.weights, DEFAULTS.weights) ? NO_DATA : undefined,
+    map: mapOf(options.weights, sizes),
     threads: threadsOf(options),
     outside: memory?.store.outside,
   };
@@ -134,27 +136,20 @@ export function allocateResult(call: Call): Result {
   const result: Result = { output: { data, dims: fold(outputDims, layout), type } };
   problem.output = outputOperand(kernelArray(data), type, layout, outputDims);
   if (problem.lse !== undefined) {
-    result.lse = floats("lse", shapes);
-    problem.lse = result.lse.data;
+    const dims = mapDims(SHAPES.lse, layout, shapes.sizes);
+    problem.lse = allocate("lse", "Float32Array", product(dims)) as Float32Array;
+    result.lse = { data: problem.lse, dims, type: "float32" };
   }
-  if (problem.weights !== undefined) {
-    result.weights = floats("weights", shapes);
-    problem.weights = result.weights.data;
-  }
+  if (problem.map !== undefined) result.weights = allocateMap(problem.map, shapes);
   if (!isPacked(query)) problem.query = inputOperand(pack(query), layout);
   if (keyValue && !isPacked(keyValue.key)) problem.key = inputOperand(pack(keyValue.key), layout);
   if (keyValue && !isPacked(keyValue.value)) problem.value = inputOperand(pack(keyValue.value), layout);
   return result;
 }
 
-function floats(name: "lse" | "weights", { layout, sizes }: Shapes): Tensor<Float32Array> {
-  const dims = mapDims(name, layout, sizes);
-  return { data: allocate(name, "Float32Array", product(dims)) as Float32Array, dims, type: "float32" };
-}
-
 /** Whether an empty dimension leaves nothing for a backend to do. */
-export function isIdle({ batch, heads, tq, tk, dv, lse, weights }: Problem): boolean {
-  return batch * heads * tq === 0 || tk === 0 || (dv === 0 && lse === undefined && weights === undefined);
+export function isIdle({ batch, heads, tq, tk, dv, lse, map }: Problem): boolean {
+  return batch * heads * tq === 0 || tk === 0 || (dv === 0 && lse === undefined && map === undefined);
 }
 
 /** The results of an idle call: no query sees a key. */

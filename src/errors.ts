@@ -11,10 +11,10 @@ export function wrongValue(name: string, expected: string, got: unknown): RangeE
 }
 
 /** Names the nearest known option, or all of them where none is near. */
-export function unknownOption(got: string, known: readonly string[]): TypeError {
+export function unknownOption(got: string, known: readonly string[], group = "options"): TypeError {
   const near = nearest(got, known);
   const hint = near === undefined ? `one of ${quoted(known)}` : `did you mean "${near}"?`;
-  return wrongKind(`options.${got}`, `a known option (${hint})`, got);
+  return wrongKind(`${group}.${got}`, `a known option (${hint})`, got);
 }
 
 /** A tensor that is nobody's: names the nearest name that is, or says how many there are. */

@@ -8,6 +8,7 @@ export {
   type OutputData,
 } from "./attention.js";
 export { backends } from "./backend.js";
+export type { MapOptions, TopK, WeightsResult } from "./maps.js";
 export { KeyValueMemory, type MemoryDescriptor, type MemoryOptions } from "./memory.js";
 export { type MergeOptions, merge, type Part } from "./merge.js";
 export type { AttentionOptions } from "./options.js";

@@ -1,6 +1,7 @@
 import { KEYS } from "./block.js";
 import { jsBlocks } from "./blocks/js.js";
 import type { Backend, Problem } from "./problem.js";
+import { Reducer } from "./reduce.js";
 import { SharedStore } from "./shared-store.js";
 import { atOnce, inSlices } from "./slices.js";
 import { maxRows, Tile } from "./tile.js";
@@ -37,10 +38,11 @@ function inside(problem: Problem): Problem {
   return problem.outside === undefined ? problem : { ...problem, ...problem.outside.read() };
 }
 
-/** The whole work in small steps: a block of keys for one tile, or the weights of one query. */
+/** The whole work in small steps: a block of keys for one tile, once for the output and once more for a map. */
 function* blocks(p: Problem): Generator<void> {
   const { entries, rows, size } = plan(p);
   const tile = new Tile(p, size);
+  const map = p.map && new Reducer(p, p.map);
   for (let batch = 0; batch < p.batch; batch += entries) {
     for (let kvHead = 0; kvHead < p.kvHeads; kvHead++) {
       for (let first = 0; first < rows; first += size) {
@@ -50,9 +52,11 @@ function* blocks(p: Problem): Generator<void> {
           tile.attend(start, Math.min(tile.keys, tile.hi - start));
           yield;
         }
-        for (let r = 0; r < count; r++) {
-          tile.finish(r);
-          if (p.weights) yield;
+        for (let r = 0; r < count; r++) tile.finish(r);
+        if (map === undefined) continue;
+        for (let start = tile.lo; start < tile.hi; start += tile.keys) {
+          tile.reduce(map, start, Math.min(tile.keys, tile.hi - start));
+          yield;
         }
       }
     }

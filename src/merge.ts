@@ -5,7 +5,17 @@ import { wrongKind, wrongValue } from "./errors.js";
 import { layoutName, readOptions } from "./options.js";
 import type { Operand } from "./problem.js";
 import { READABLE, readRows, writeRow } from "./read.js";
-import { fold, inputOperand, type Layout, type LayoutName, layoutOf, ofRank, outputOperand, split } from "./shapes.js";
+import {
+  fold,
+  inputOperand,
+  type Layout,
+  type LayoutName,
+  layoutOf,
+  mapDims,
+  outputOperand,
+  SHAPES,
+  split,
+} from "./shapes.js";
 import {
   type ElementType,
   floatView,
@@ -130,7 +140,7 @@ function partShape(name: LayoutName, heads: number | undefined, view: View): Par
   const layout = layoutOf(name, view, "output");
   const output = unfoldHeads(view, layout, heads).dims;
   const [batch, own, tq, dv] = layout.axes.map((at) => (at < 0 ? 1 : output[at]));
-  return { layout, batch, heads: own, tq, dv, output, lse: ofRank([batch, own, tq], layout) };
+  return { layout, batch, heads: own, tq, dv, output, lse: mapDims(SHAPES.lse, layout, { batch, heads: own, tq }) };
 }
 
 /** An output [.., heads * dv] as [.., heads, dv], where it is folded. */

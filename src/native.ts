@@ -55,7 +55,11 @@ type Entry<Result> = (
   alibi: Float32Array | undefined,
   sinks: Float32Array | undefined,
   lse: Float32Array | undefined,
-  weights: Float32Array | undefined,
+  values: Float32Array | undefined,
+  indices: Int32Array | undefined,
+  heads: Int32Array | undefined,
+  keys: Int32Array | undefined,
+  columns: Int32Array | undefined,
   memory: object | undefined,
   cancel: Int32Array | undefined,
 ) => Result;
@@ -67,10 +71,13 @@ const FIELDS = [
   ..."batch heads kvHeads tq tk d dv scale softcap causal windowLeft windowRight".split(" "),
   ...OPERANDS.flatMap((operand) => OPERAND_FIELDS.map((field) => `${operand}.${field}`)),
   "mask.key",
+  ..."map.kind map.headCount map.keyCount map.k".split(" "),
   "threads",
   ..."memory.key memory.value memory.keyScales memory.valueScales".split(" "),
 ];
 
+/** enum MapKind of native/kernel.h; 0 is no map. */
+const MAPS = { weights: 1, mean: 2, topK: 3, entropy: 4, sum: 5 };
 const NO_MASK = { type: "bool", batch: 0, head: 0, row: 0, key: 0 } as const;
 
 // One for all calls: the addon has read it when it returns.
@@ -97,12 +104,16 @@ function fillBlock(p: Problem): void {
   fillOperand(24, p.output);
   fillOperand(28, mask);
   block[32] = mask.key;
-  block[33] = p.threads;
+  block[33] = p.map === undefined ? 0 : MAPS[p.map.kind];
+  block[34] = p.map?.headCount ?? 0;
+  block[35] = p.map?.keyCount ?? 0;
+  block[36] = p.map?.k ?? 0;
+  block[37] = p.threads;
   if (p.outside === undefined) return;
-  block[34] = p.outside.places.key;
-  block[35] = p.outside.places.value;
-  block[36] = p.outside.places.keyScales;
-  block[37] = p.outside.places.valueScales;
+  block[38] = p.outside.places.key;
+  block[39] = p.outside.places.value;
+  block[40] = p.outside.places.keyScales;
+  block[41] = p.outside.places.valueScales;
 }
 
 function fillOperand(
@@ -117,7 +128,7 @@ function fillOperand(
 
 function enter<Result>(entry: Entry<Result>, kernel: number, p: Problem, cancel?: Int32Array): Result {
   fillBlock(p);
-  const { query, key, value, output, mask, keyLengths, offsets, alibi, sinks, lse, weights } = p;
+  const { query, key, value, output, mask, keyLengths, offsets, alibi, sinks, lse, map } = p;
   return entry(
     kernel,
     block,
@@ -133,7 +144,11 @@ function enter<Result>(entry: Entry<Result>, kernel: number, p: Problem, cancel?
     alibi,
     sinks,
     lse,
-    weights,
+    map?.values,
+    map?.indices,
+    map?.heads,
+    map?.keys,
+    map?.columns,
     p.outside?.handle,
     cancel,
   );

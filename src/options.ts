@@ -1,10 +1,14 @@
 import { allocateIntegers, arrayClass, checkAttached, type FloatArray, lengthOf, overlap } from "./arrays.js";
 import { overlapping, unknownOption, wrongKind, wrongValue } from "./errors.js";
+import type { MapOptions } from "./maps.js";
 import type { LayoutName, Sizes } from "./shapes.js";
 import { type ElementType, holders, holds, product, type TensorLike, type View } from "./tensor.js";
 
 /** Options of one call. `undefined` is the same as leaving an option out; an unknown name is an error. */
-export interface AttentionOptions<Lse extends boolean = boolean, Weights extends boolean = boolean> {
+export interface AttentionOptions<
+  Lse extends boolean = boolean,
+  Weights extends boolean | MapOptions = boolean | MapOptions,
+> {
   /** Order of dims: "bhtd" `[batch, heads, t, d]` (the default) or "bthd" `[batch, t, heads, d]`. */
   layout?: "bhtd" | "bthd" | undefined;
   /** Heads of a query `[batch, tq, heads * d]`; keys are `[batch, tk, kvHeads * d]`. Not together with `layout`. */
@@ -33,7 +37,7 @@ export interface AttentionOptions<Lse extends boolean = boolean, Weights extends
   sinks?: ArrayLike<number> | undefined;
   /** Also return the natural logarithm of the sum of exponentials. */
   lse?: Lse | undefined;
-  /** Also return the weights: heads * tq * tk floats per batch entry. */
+  /** Also return the weights, heads * tq * tk floats per batch entry, or a part or a reduction of them. */
   weights?: Weights | undefined;
   /** Takes the output: of its exact length and type, apart from all inputs. Its content is undefined after an abort. */
   out?: FloatArray | undefined;
@@ -65,15 +69,16 @@ export const DEFAULTS = {
 const KNOWN: ReadonlySet<string> = new Set(Object.keys(DEFAULTS));
 const INT32 = 2 ** 31;
 
-/** Every option read once: an accessor may answer otherwise the next time, after its answer was checked. */
+/** Every option of a group read once: an accessor may answer otherwise the next time, after its answer was checked. */
 export function readOptions<Options extends object = AttentionOptions>(
   options: Options,
   known: ReadonlySet<string> = KNOWN,
+  group = "options",
 ): Options {
-  if (typeof options !== "object" || options === null) throw wrongKind("options", "an object", options);
+  if (typeof options !== "object" || options === null) throw wrongKind(group, "an object", options);
   const read: Partial<Options> = {};
   for (const name in options) {
-    if (!known.has(name)) throw unknownOption(name, [...known]);
+    if (!known.has(name)) throw unknownOption(name, [...known], group);
     read[name] = options[name];
   }
   return read as Options;

@@ -29,6 +29,25 @@ export interface Mask {
   key: number;
 }
 
+/** A part or a reduction of the weights. */
+export interface WeightMap {
+  kind: "weights" | "mean" | "topK" | "entropy" | "sum";
+  /** Per head its place in the map, -1: left out. Undefined: all, in their order. */
+  heads: Int32Array | undefined;
+  headCount: number;
+  /** The chosen ones, ascending. Undefined: all. */
+  keys: Int32Array | undefined;
+  /** Per chosen key its column in the map. Undefined: in the order of the keys. */
+  columns: Int32Array | undefined;
+  keyCount: number;
+  /** Weights per query that "topK" takes. */
+  k: number;
+  /** Contiguous: [batch, headCount, tq, keyCount], without what is reduced; for "topK" [batch, headCount, tq, k]. */
+  values: Float32Array;
+  /** For "topK". */
+  indices: Int32Array | undefined;
+}
+
 /** One checked call. Backends trust it: nothing in here is validated again. */
 export interface Problem {
   batch: number;
@@ -60,8 +79,7 @@ export interface Problem {
   sinks: Float32Array | undefined;
   /** [batch, heads, tq], contiguous. */
   lse: Float32Array | undefined;
-  /** [batch, heads, tq, tk], contiguous. */
-  weights: Float32Array | undefined;
+  map: WeightMap | undefined;
   /** Upper bound of threads for this call; 0: the pool's size. */
   threads: number;
   /** Where key and value lie outside JavaScript's memory, and have no data here. */

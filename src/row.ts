@@ -32,11 +32,6 @@ export function makeRow(p: Problem, batch: number, head: number, query: number):
   return { batch, head, query, position, lo, hi, seen: false, m, l: sink === -Infinity ? 0 : 1 };
 }
 
-/** Where its weights start. */
-export function weightsAt({ heads, tq, tk }: Problem, { batch, head, query }: Row): number {
-  return ((batch * heads + head) * tq + query) * tk;
-}
-
 /** Where the mask has its entry for a key. */
 export function maskAt(mask: Mask, { batch, head, query }: Row, key: number): number {
   return batch * mask.batch + head * mask.head + query * mask.row + key * mask.key;

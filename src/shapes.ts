@@ -10,7 +10,6 @@ export const SHAPES = {
   output: ["batch", "heads", "tq", "dv"],
   mask: ["batch", "heads", "tq", "tk"],
   lse: ["batch", "heads", "tq"],
-  weights: ["batch", "heads", "tq", "tk"],
 } as const;
 
 type Name = keyof typeof SHAPES;
@@ -208,17 +207,10 @@ export function fold(dims: number[], { folded }: Layout): number[] {
   return outer;
 }
 
-/** Dims of lse and weights: of the query's rank in the default layout, else whole. */
-export function mapDims(name: "lse" | "weights", layout: Layout, sizes: Sizes): number[] {
-  return ofRank(
-    SHAPES[name].map((size) => sizes[size]),
-    layout,
-  );
-}
-
-/** Dims of a map that begin with batch and heads, without those that the query has not. */
-export function ofRank(dims: number[], { name, rank }: Layout): number[] {
-  return name === "bhtd" ? dims.slice(SHAPES.query.length - rank) : dims;
+/** Dims of lse and maps: in the default layout without batch and heads that the query's rank leaves out, else whole. */
+export function mapDims(names: readonly Size[], { name, rank }: Layout, sizes: Partial<Sizes>): number[] {
+  const left: readonly Size[] = name === "bhtd" ? SHAPES.query.slice(0, SHAPES.query.length - rank) : [];
+  return names.filter((size) => !left.includes(size)).map((size) => sizes[size] as number);
 }
 
 /** A mask that broadcasts from the right to SHAPES.mask, in every layout. */

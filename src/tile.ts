@@ -15,12 +15,17 @@ import {
 import { addDots, addWeighted } from "./decode.js";
 import type { Problem } from "./problem.js";
 import { type Rows, readRows, writeRow } from "./read.js";
-import { makeRow, maskAt, type Row, readBias, weightsAt } from "./row.js";
+import type { Reducer } from "./reduce.js";
+import { makeRow, maskAt, type Row, readBias } from "./row.js";
 import { addAlibi, addBias, addSoftcap, exponentiate, HEADROOM, largest, multiply } from "./softmax.js";
 
 // Numbers of the queries and accumulators of a tile, at most (256 KiB), unless MIN_ROWS rows need more.
 const TILE_NUMBERS = 32768;
 const MIN_ROWS = 4;
+
+// Weights of one row, and their logarithms.
+const weights = new Float64Array(ONE_QUERY_KEYS);
+const logarithms = new Float64Array(ONE_QUERY_KEYS);
 
 // A run of one row of the mask, as numbers to add.
 const bias = new Float64Array(ONE_QUERY_KEYS);
@@ -103,7 +108,7 @@ export class Tile {
     this.computeScores(start, keys);
     let seen = 0;
     for (let r = 0; r < rows; r++) seen += this.finishScores(this.rows[r], r, start, keys);
-    for (let r = 0; r < rows; r++) this.exponentiateRow(this.rows[r], r, start, keys);
+    for (let r = 0; r < rows; r++) this.exponentiateRow(this.rows[r], r, keys);
     if (seen > 0) this.accumulate(start, keys, seen < rows * keys);
   }
 
@@ -143,22 +148,18 @@ export class Tile {
     return seen;
   }
 
-  private exponentiateRow(row: Row, r: number, start: number, keys: number): void {
-    const { weights } = this.p;
+  private exponentiateRow(row: Row, r: number, keys: number): void {
     const m = largest(scores, r * KEYS, keys);
-    if (m > row.m + HEADROOM) this.raise(row, r, m, start);
+    if (m > row.m + HEADROOM) this.raise(row, r, m);
     row.l += exponentiate(scores, r * KEYS, keys, row.m);
-    weights?.set(scores.subarray(r * KEYS, r * KEYS + keys), weightsAt(this.p, row) + start);
   }
 
   /** m grows, so what was summed up so far is e^(m - row.m) times too large. */
-  private raise(row: Row, r: number, m: number, start: number): void {
-    const { dv, weights } = this.p;
+  private raise(row: Row, r: number, m: number): void {
     const factor = Math.exp(row.m - m);
     row.m = m;
     row.l *= factor;
-    multiply(this.o, r * this.pitch, dv, factor);
-    if (weights) multiply(weights, weightsAt(this.p, row) + this.lo, start - this.lo, factor);
+    multiply(this.o, r * this.pitch, this.p.dv, factor);
   }
 
   private accumulate(start: number, keys: number, someHidden: boolean): void {
@@ -198,26 +199,37 @@ export class Tile {
     return !mask || bias[0] !== -Infinity;
   }
 
-  /** Writes output, lse and weights of one row. */
+  /** Writes output and lse of one row. */
   finish(r: number): void {
-    const { heads, tq, lse, weights } = this.p;
+    const { heads, tq, lse } = this.p;
     const row = this.rows[r];
     const factor = row.seen ? 1 / row.l : 0;
     this.writeOutput(row, r, factor);
     if (lse) lse[(row.batch * heads + row.head) * tq + row.query] = row.m + Math.log(row.l);
-    if (weights) this.writeWeights(weights, row, factor);
   }
 
-  private writeWeights(weights: Float32Array, row: Row, factor: number): void {
-    const { lo, hi } = this;
-    const at = weightsAt(this.p, row);
-    weights.fill(0, at, at + lo);
-    weights.fill(0, at + hi, at + this.p.tk);
-    if (Number.isFinite(factor)) {
-      multiply(weights, at + lo, hi - lo, factor);
-    } else {
+  /** Hands the weights of `keys` keys from `start` on to a map, once all rows are finished. */
+  reduce(map: Reducer, start: number, keys: number): void {
+    if (!map.wantsKeys(start, keys)) return;
+    this.computeScores(start, keys);
+    this.rows.forEach((row, r) => {
+      if (!map.wantsRow(row)) return;
+      this.finishScores(row, r, start, keys);
+      logarithms.set(scores.subarray(r * KEYS, r * KEYS + keys));
+      exponentiate(scores, r * KEYS, keys, row.m);
+      this.weigh(row, r, start, keys);
+      map.take(row, start, keys, weights, logarithms);
+    });
+  }
+
+  /** Probabilities become weights, and scores their logarithms. */
+  private weigh(row: Row, r: number, start: number, keys: number): void {
+    const factor = row.seen ? 1 / row.l : 0;
+    const logarithm = Math.log(factor);
+    for (let i = 0; i < keys; i++) {
       // NaN or Infinity in the input: NaN in all weights of the row but the hidden ones.
-      for (let j = lo; j < hi; j++) weights[at + j] = this.sees(row, j) ? NaN : 0;
+      weights[i] = Number.isFinite(factor) ? scores[r * KEYS + i] * factor : this.sees(row, start + i) ? NaN : 0;
+      logarithms[i] = logarithms[i] - row.m + logarithm;
     }
   }
 

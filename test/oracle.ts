@@ -70,6 +70,72 @@ export function oracle(query: Tensor, key: Tensor, value: Tensor, options: Optio
   return results;
 }
 
+/** What the option `weights` may ask for beside true and false. */
+export interface MapOptions {
+  heads?: readonly number[];
+  keys?: readonly number[];
+  reduce?: "mean" | "entropy" | "sum";
+  over?: "queries";
+  topK?: number;
+}
+
+/** A map of weights [batch, heads, tq, tk], of which lower ranks leave out batch, then heads; so does the map. */
+export function reduced({ data, dims }: Result, { heads, keys, reduce, topK }: MapOptions) {
+  const [batch, n, tq, tk] = [1, 1, ...dims].slice(-4);
+  const chosenHeads = heads ?? Array.from({ length: n }, (_, h) => h);
+  const chosenKeys = keys ?? Array.from({ length: tk }, (_, j) => j);
+  const weight = (b: number, h: number, i: number, j: number) => data[((b * n + h) * tq + i) * tk + j];
+  const batches = Array.from({ length: batch }, (_, b) => b);
+  const queries = Array.from({ length: tq }, (_, i) => i);
+  const rank = dims.length;
+  const result = (numbers: number[], [b, h, ...rest]: (number | undefined)[]) => ({
+    data: Float64Array.from(numbers),
+    dims: [...(rank > 3 ? [b] : []), ...(rank > 2 ? [h] : []), ...rest].filter((size) => size !== undefined),
+  });
+  const each = <T>(of: (b: number, h: number, i: number) => T | T[]): T[] =>
+    batches.flatMap((b) => chosenHeads.flatMap((h) => queries.flatMap((i) => of(b, h, i))));
+
+  if (topK !== undefined) {
+    const lists = each((b, h, i) => {
+      const seen = chosenKeys.map((j) => ({ j, w: weight(b, h, i, j) })).filter(({ w }) => w > 0);
+      const sorted = seen.sort((x, y) => y.w - x.w || x.j - y.j);
+      return Array.from({ length: topK }, (_, k) => sorted[k] ?? { j: -1, w: 0 });
+    });
+    const sizes = [batch, chosenHeads.length, tq, topK];
+    return {
+      weights: result(
+        lists.map(({ w }) => w),
+        sizes,
+      ),
+      indices: result(
+        lists.map(({ j }) => j),
+        sizes,
+      ),
+    };
+  }
+  if (reduce === "mean") {
+    const means = batches.flatMap((b) =>
+      queries.flatMap((i) =>
+        chosenKeys.map((j) => sum(chosenHeads.map((h) => weight(b, h, i, j))) / chosenHeads.length),
+      ),
+    );
+    return { weights: result(means, [batch, undefined, tq, chosenKeys.length]) };
+  }
+  if (reduce === "sum") {
+    const sums = batches.flatMap((b) =>
+      chosenHeads.flatMap((h) => chosenKeys.map((j) => sum(queries.map((i) => weight(b, h, i, j))))),
+    );
+    return { weights: result(sums, [batch, chosenHeads.length, chosenKeys.length]) };
+  }
+  if (reduce === "entropy") {
+    const term = (w: number) => (w === 0 ? 0 : -w * Math.log(w));
+    const entropies = each((b, h, i) => sum(chosenKeys.map((j) => term(weight(b, h, i, j)))));
+    return { weights: result(entropies, [batch, chosenHeads.length, tq]) };
+  }
+  const chosen = each((b, h, i) => chosenKeys.map((j) => weight(b, h, i, j)));
+  return { weights: result(chosen, [batch, chosenHeads.length, tq, chosenKeys.length]) };
+}
+
 type Layout = "bhtd" | "bthd" | "heads";
 
 /** The output has the query's rank and layout. The maps are whole, but for the lower ranks of the default layout. */

@@ -36,7 +36,7 @@ export async function attendWithExtra(
   extra: Projected,
   query: Activations,
   memory: Projected | KeyValueMemory,
-  options: AttentionOptions,
+  options: AttentionOptions<boolean, boolean>,
 ): Promise<{ output: Activations; weights: Tensor<Float32Array> | undefined }> {
   const ranked = ({ data, dims, type }: Activations) => ({
     data,

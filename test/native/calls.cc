@@ -1,4 +1,5 @@
 #include "calls.h"
+#include "maps.h"
 #include <algorithm>
 #include <cstring>
 #include <functional>
@@ -80,7 +81,7 @@ static void makeOutput(Problem &p, Choices &choices, Memory &memory) {
   const int64_t rows = p.batch * p.heads * p.tq;
   auto floats = [&](const char *name, int64_t count) { return static_cast<float *>(memory.take(name, 4 * count, 4)); };
   p.lse = choices.chance(50) ? floats("lse", rows) : nullptr;
-  p.weights = choices.chance(30) ? floats("weights", rows * p.tk) : nullptr;
+  if (choices.chance(40)) makeMap(p, choices, memory);
 }
 
 // A mask that broadcasts along any of its dimensions.
@@ -168,9 +169,11 @@ Problem makeProblem(const Sizes &s, Choices &choices, Memory &memory) {
   return p;
 }
 
-void attend(const Kernel &kernel, const Problem &p, Choices &choices, Memory &memory) {
+void attend(const Kernel &kernel, Problem p, Choices &choices, Memory &memory) {
   Plan plan = {};
   kernel.plan(&p, &plan);
+  clearMap(p);
+  if (plan.map.items > 0) p.rows = static_cast<float *>(memory.take("rows", 8 * p.batch * p.heads * p.tq, 4));
   void *scratch = memory.take("scratch", plan.scratch, 64);
   void *partials = memory.take("partials", plan.partials, 64);
   std::memset(scratch, 0xff, plan.scratch);
@@ -181,6 +184,9 @@ void attend(const Kernel &kernel, const Problem &p, Choices &choices, Memory &me
   }
   for (int64_t tile = 0; plan.splits > 1 && tile < plan.tiles; tile++) {
     kernel.finish(&p, &plan, tile, scratch, partials);
+  }
+  for (int64_t n = 0; n < plan.map.items; n++) {
+    kernel.map(&p, &plan, backwards ? plan.map.items - 1 - n : n, scratch);
   }
 }
 
@@ -202,6 +208,6 @@ std::string describe(const Problem &p) {
   if (p.alibi) text += ", alibi";
   if (p.sinks) text += ", sinks";
   if (p.lse) text += ", lse";
-  if (p.weights) text += ", weights";
+  if (p.map.kind != XATTN_NO_MAP) add("map", p.map.kind);
   return text;
 }

@@ -22,7 +22,7 @@ Sizes chooseSizes(Choices &);
 Problem makeProblem(const Sizes &, Choices &, Memory &);
 
 // Does all items of a problem, in a chosen order, in working space from the memory, which also holds garbage at first.
-void attend(const Kernel &, const Problem &, Choices &, Memory &);
+void attend(const Kernel &, Problem, Choices &, Memory &);
 
 // To find a call again by.
 std::string describe(const Problem &);

@@ -10,7 +10,8 @@ static const size_t PAGE = static_cast<size_t>(sysconf(_SC_PAGESIZE));
 static const uint8_t KNOWN = 0xa5;
 
 bool GuardedMemory::Array::isOutput() const {
-  return !std::strcmp(name, "output") || !std::strcmp(name, "lse") || !std::strcmp(name, "weights");
+  const char *const OUTPUTS[] = {"output", "lse", "values", "indices"};
+  return std::any_of(OUTPUTS, OUTPUTS + 4, [this](const char *output) { return !std::strcmp(name, output); });
 }
 
 GuardedMemory::~GuardedMemory() {

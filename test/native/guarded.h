@@ -16,7 +16,7 @@ public:
   // With the guard behind, up to alignment - 1 known bytes lie between the array's end and the page.
   void *take(const char *name, size_t bytes, size_t alignment) override;
 
-  // From now on only "output", "lse" and "weights" may be written.
+  // From now on only "output", "lse", "values" and "indices" may be written.
   void protectInputs();
 
   // Those three hold garbage again.

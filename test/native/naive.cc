@@ -1,4 +1,5 @@
 #include "naive.h"
+#include "maps.h"
 #include <cstdio>
 #include <cstring>
 
@@ -126,10 +127,6 @@ std::string disagreement(const Problem &p, const Results &expected) {
       const double got = element(p.output, b, h, i, c), wanted = expected.output[row * p.dv + c];
       if (!isNear(got, wanted, lost, p.output.type)) return describe("output", row, c, got, wanted);
     }
-    for (int64_t j = 0; p.weights && j < p.tk; j++) {
-      const double got = p.weights[row * p.tk + j], wanted = expected.weights[row * p.tk + j];
-      if (!isNear(got, wanted, lost, XATTN_FLOAT32)) return describe("weights", row, j, got, wanted);
-    }
   }
-  return "";
+  return mapDisagreement(p, expected);
 }
