@@ -14,8 +14,10 @@ template <int NV, int KR> struct Tile : Scores {
   float *o; // [dv, padded to W][R]
   Prefetch ahead;
   float *keys, *values; // blocks converted to float32, where they are not
-  bool started;         // o holds something of this call
-  bool careful;         // masked values may be NaN or infinite: leave them out of p.v
+  void (*block)(Tile *, int64_t key, int n, bool open);
+  int step;     // blocks have a multiple of so many keys, but for the last
+  bool started; // o holds something of this call
+  bool careful; // masked values may be NaN or infinite: leave them out of p.v
 
   static size_t scratchBytes(const Problem *p) {
     int64_t padded = ceilDivide(p->dv, W) * W + W;
@@ -26,6 +28,7 @@ template <int NV, int KR> struct Tile : Scores {
     p = problem;
     width = R;
     units = unitsOf(p);
+    block = floatBlock, step = KR;
     rows = layOut(p, group, first, R, row);
     q = (float *)scratch;
     o = q + (p->d + W) * R;
@@ -221,19 +224,20 @@ template <int NV, int KR> struct Tile : Scores {
   void blocks(int64_t from, int64_t to, bool open) {
     if (from >= to) return;
     const int64_t count = ceilDivide(to - from, BLOCK);
-    const int each = (int)(ceilDivide(ceilDivide(to - from, count), KR) * KR);
+    const int each = (int)(ceilDivide(ceilDivide(to - from, count), step) * step);
     for (int64_t key = from; key < to; key += each) {
       const int n = (int)smaller(each, to - key);
-      if (open) {
-        openBlock<false>(key, n);
-        continue;
-      }
-      if (p->mask.data && !readMask(key, n)) continue;
-      if (isBoolean(p) && key >= rows.allLo && key + n <= rows.allHi)
-        openBlock<true>(key, n);
-      else
-        generalBlock(key, n);
+      if (open || !p->mask.data || readMask(key, n)) block(this, key, n, open);
     }
+  }
+
+  static void floatBlock(Tile *t, int64_t key, int n, bool open) {
+    if (open)
+      t->openBlock<false>(key, n);
+    else if (isBoolean(t->p) && key >= t->rows.allLo && key + n <= t->rows.allHi)
+      t->openBlock<true>(key, n);
+    else
+      t->generalBlock(key, n);
   }
 
   // m, l and o over keys from .. to.
@@ -250,8 +254,12 @@ template <int NV, int KR> struct Tile : Scores {
   }
 
   void end() {
-    if (started) return;
+    if (!started) clear();
+  }
+
+  void clear() {
     for (int64_t i = 0; i < p->dv * R; i++) o[i] = 0;
+    started = true;
   }
 
   void pass(int64_t from, int64_t to) {

@@ -5,7 +5,8 @@
 #include "target.h"
 #include <immintrin.h>
 
-XATTN_BEGIN_TARGET("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,bmi2")
+// What is behind bmi2 serves pairs-inl.h alone, which runs where xattn_pairs() says so.
+XATTN_BEGIN_TARGET("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,bmi2,avx512bf16,amx-tile,amx-bf16")
 namespace {
 
 typedef __m512 vec;
@@ -177,6 +178,40 @@ XATTN_INLINE vec sums(const vec *a) {
   vec p = add(evenBlocks(t[0], t[1]), oddBlocks(t[0], t[1])), q = add(evenBlocks(t[2], t[3]), oddBlocks(t[2], t[3]));
   return add(evenBlocks(p, q), oddBlocks(p, q));
 }
+
+#ifndef _MSC_VER
+#define XATTN_PAIRS
+
+XATTN_INLINE __m256i words(const uint16_t *p, int n) {
+  return _mm256_maskz_loadu_epi16(firstLanes(n), p);
+}
+// n <= 32 words, with zeros behind them up to 32.
+XATTN_INLINE void copyWords(uint16_t *to, const uint16_t *from, int n) {
+  const __mmask32 some = n < 32 ? (__mmask32)((1u << n) - 1) : ~(__mmask32)0;
+  _mm512_storeu_si512(to, _mm512_maskz_loadu_epi16(some, from));
+}
+// Pairs of bfloat16: a vec of them holds the first of each pair in the lower half of a lane.
+XATTN_INLINE vec joinWords(__m256i low, __m256i high) {
+  const __m512i upper = _mm512_slli_epi32(_mm512_cvtepu16_epi32(high), 16);
+  return _mm512_castsi512_ps(_mm512_or_si512(_mm512_cvtepu16_epi32(low), upper));
+}
+XATTN_INLINE vec pairOf(vec low, vec high) {
+  return joinWords((__m256i)_mm512_cvtneps_pbh(low), (__m256i)_mm512_cvtneps_pbh(high));
+}
+XATTN_INLINE vec interleave(const uint16_t *low, int lowCount, const uint16_t *high, int highCount) {
+  return joinWords(words(low, lowCount), words(high, highCount));
+}
+XATTN_INLINE vec broadcastPair(const uint16_t *p) {
+  int32_t pair;
+  __builtin_memcpy(&pair, p, sizeof pair);
+  __m512i all = _mm512_set1_epi32(pair);
+  __asm__("" : "+v"(all)); // clang 16 crashes when it folds the broadcast into the product
+  return _mm512_castsi512_ps(all);
+}
+XATTN_INLINE vec addDots(vec sum, vec a, vec b) {
+  return _mm512_dpbf16_ps(sum, (__m512bh)_mm512_castps_si512(a), (__m512bh)_mm512_castps_si512(b));
+}
+#endif
 
 #define XATTN_TILES(tile) tile(4, 6, 1.0) tile(2, 8, 1.03) tile(1, 14, 1.15)
 enum { LINEAR_VECTORS = 4, LINEAR_ROWS = 6 };

@@ -80,6 +80,7 @@ template <class T> void assign(T *&member, void *memory) {
 
 // Keys and values of a memory, at byte offsets into its block.
 void place(Problem &problem, const char *block, const double *offset) {
+  problem.mayRound = 1;
   problem.key.data = block + static_cast<int64_t>(offset[0]);
   problem.value.data = block + static_cast<int64_t>(offset[1]);
   problem.key.scales = reinterpret_cast<const float *>(block + static_cast<int64_t>(offset[2]));

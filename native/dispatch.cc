@@ -1,4 +1,10 @@
 #include "dispatch.h"
+#include <cstdlib>
+#include <cstring>
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #if defined(__x86_64__) || defined(_M_X64)
 #define XATTN_X86
@@ -27,16 +33,16 @@ struct Leaf {
   unsigned eax, ebx, ecx, edx;
 };
 
-Leaf cpuid(unsigned number) {
+Leaf cpuid(unsigned number, unsigned part = 0) {
   Leaf leaf = {0, 0, 0, 0};
 #ifdef _MSC_VER
   int most[4], registers[4];
   __cpuid(most, 0);
   if (number > (unsigned)most[0]) return leaf;
-  __cpuidex(registers, (int)number, 0);
+  __cpuidex(registers, (int)number, (int)part);
   leaf = {(unsigned)registers[0], (unsigned)registers[1], (unsigned)registers[2], (unsigned)registers[3]};
 #else
-  __get_cpuid_count(number, 0, &leaf.eax, &leaf.ebx, &leaf.ecx, &leaf.edx);
+  __get_cpuid_count(number, part, &leaf.eax, &leaf.ebx, &leaf.ecx, &leaf.edx);
 #endif
   return leaf;
 }
@@ -67,6 +73,24 @@ bool hasAvx2() {
          has(cpuid(7).ebx, avx2 | bmi2);
 }
 
+// Whether the processor is AMD's.
+bool isAmd() {
+  const Leaf leaf = cpuid(0);
+  return leaf.ebx == 0x68747541 && leaf.edx == 0x69746e65 && leaf.ecx == 0x444d4163; // "AuthenticAMD"
+}
+
+// AMX for bfloat16. Its registers are 8 KB more for every thread to save, so Linux wants to be asked, once a process.
+bool hasAmx() {
+#ifdef __linux__
+  const unsigned bfloat16 = bit(22), tile = bit(24), tileConfig = bit(17), tileData = bit(18);
+  const long requestPermission = 0x1023, dataFeature = 18;
+  return has(cpuid(7).edx, bfloat16 | tile) && has(savedState(), tileConfig | tileData) &&
+         syscall(SYS_arch_prctl, requestPermission, dataFeature) == 0;
+#else
+  return false;
+#endif
+}
+
 // AVX-512 F, DQ, BW, VL.
 bool hasAvx512() {
   const unsigned f = bit(16), dq = bit(17), bw = bit(30), vl = bit(31);
@@ -93,7 +117,25 @@ Kernels detect() {
   return kernels;
 }
 
+// The environment variable is for tests: each of the ways that this CPU has.
+Pairs detectPairs() {
+#if defined(XATTN_X86) && !defined(_MSC_VER)
+  const char *given = getenv("XATTN_BFLOAT16");
+  const auto wanted = [given](const char *name) { return given == nullptr || strcmp(given, name) == 0; };
+  const bool dots = hasAvx512() && has(cpuid(7, 1).eax, bit(5));
+  if (wanted("amx") && dots && hasAmx()) return XATTN_AMX;
+  // Intel's do one product of pairs in the time of two float32 products or four: no gain.
+  if (dots && (given == nullptr ? isAmd() : wanted("dot"))) return XATTN_DOTS;
+#endif
+  return XATTN_NO_PAIRS;
+}
+
 } // namespace
+
+Pairs xattn_pairs(void) {
+  static const Pairs pairs = detectPairs();
+  return pairs;
+}
 
 const Kernels &usableKernels() {
   static const Kernels kernels = detect();

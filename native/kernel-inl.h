@@ -11,6 +11,9 @@
 #include "decode-inl.h"
 #include "weigh-inl.h"
 #include "map-inl.h"
+#ifdef XATTN_PAIRS
+#include "pairs-inl.h"
+#endif
 
 // Factors that o and the probabilities are multiplied by in the end, what a map needs of the rows, and lse: a sink adds
 // e^(sink - m) to the sum l.
@@ -166,12 +169,22 @@ struct Variant {
 #define XATTN_TILE_TYPE(nv, kr, cost) typedef Tile<nv, kr> Tile##nv##x##kr;
 #define XATTN_TILE_VARIANT(nv, kr, cost) XATTN_VARIANT("prefill " #nv "x" #kr, Tile##nv##x##kr, cost)
 XATTN_TILES(XATTN_TILE_TYPE)
-const Variant variants[] = {XATTN_VARIANT("decode", Decode, 1.0) XATTN_TILES(XATTN_TILE_VARIANT)};
-enum { VARIANTS = sizeof variants / sizeof variants[0] };
+const Variant variants[] = {XATTN_VARIANT("decode", Decode, 1.0) XATTN_TILES(XATTN_TILE_VARIANT)
+#ifdef XATTN_PAIRS
+                                XATTN_VARIANT("prefill bfloat16 dot", PairTile<false>, 1.0)
+                                    XATTN_VARIANT("prefill bfloat16 amx", PairTile<true>, 1.0)
+#endif
+};
+#define XATTN_ONE_MORE(nv, kr, cost) +1
+enum { VARIANTS = 1 XATTN_TILES(XATTN_ONE_MORE) }; // those for every type
 
 // The tile that wastes least of the rows; decode where they are few.
-int chooseVariant(int64_t rows) {
+int chooseVariant(const Problem *p, int64_t rows) {
   if (rows <= DECODE_ROWS) return 0;
+#ifdef XATTN_PAIRS
+  const bool pairs = p->mayRound && p->key.type == XATTN_BFLOAT16 && p->value.type == XATTN_BFLOAT16;
+  if (pairs && xattn_pairs() != XATTN_NO_PAIRS) return xattn_pairs() == XATTN_DOTS ? VARIANTS : VARIANTS + 1;
+#endif
   int best = 1;
   double least = 0;
   for (int i = 1; i < VARIANTS; i++) {
@@ -193,7 +206,7 @@ void planMap(const Problem *p, Plan *plan, const Variant *v) {
 
 void plan(const Problem *p, Plan *plan) {
   const Groups g = groupsOf(p);
-  plan->variant = chooseVariant(g.rows);
+  plan->variant = chooseVariant(p, g.rows);
   const Variant *v = variants + plan->variant;
   plan->kernel = v->name;
   const int64_t each = ceilDivide(g.rows, v->rows);

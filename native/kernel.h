@@ -51,6 +51,7 @@ typedef struct Problem {
   const int32_t *offsets;    // per batch entry, NULL: 0
   const float *alibi;        // slope per head, or NULL
   const float *sinks;        // extra logit per head, or NULL
+  int64_t mayRound;          // nonzero: to bfloat16 where keys and values are, queries and probabilities too
   float *lse;                // [batch, heads, tq], or NULL
   Map map;
   float *rows; // per row its reference and its factor, for the map; the job's, NULL without a map
@@ -95,6 +96,10 @@ typedef struct Kernel {
   void (*convert)(Type from, const void *source, Type to, void *target, float *scale, int64_t width);
   const Blocks *blocks;
 } Kernel;
+
+// How this CPU multiplies pairs of bfloat16 faster than float32.
+typedef enum Pairs { XATTN_NO_PAIRS, XATTN_DOTS, XATTN_AMX } Pairs;
+Pairs xattn_pairs(void);
 
 extern const Kernel xattn_avx512, xattn_avx2, xattn_neon, xattn_scalar;
 

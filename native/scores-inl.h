@@ -111,6 +111,15 @@ struct Scores {
     }
   }
 
+  // The same for scores that are final already.
+  XATTN_NOINLINE void findPeaks(int n) {
+    for (int v = 0; v < width; v += W) {
+      vec top = broadcast(-INFINITE);
+      for (int j = 0; j < n; j++) top = max(load(s + j * width + v), top);
+      store(peak + v, top);
+    }
+  }
+
   // Whether scores ask for a new reference: one is HEADROOM above it, or a row sees its first keys.
   XATTN_INLINE bool mustMove() {
     lanes move = less(broadcast(0.0f), broadcast(0.0f));

@@ -16,9 +16,9 @@ interface Returned {
   type: string;
 }
 
-/** Compares all that a call returned with the oracle. */
-export function expectAgreement(actual: Actual, call: Case, expected: Results = oracleOf(call)): void {
-  const allowed = new Allowed(call, expected);
+/** Compares all that a call returned with the oracle. `more`: what is allowed beside the error of float32. */
+export function expectAgreement(actual: Actual, call: Case, expected: Results = oracleOf(call), more = 0): void {
+  const allowed = new Allowed(call, expected, more);
   expectClose("output", actual.output, expected.output, allowed.output, call);
   if (actual.lse) expectClose("lse", actual.lse, expected.lse, allowed.lse, call);
   if (actual.weights) expectClose("weights", actual.weights, expected.weights, allowed.weights, call);
@@ -68,6 +68,7 @@ class Allowed {
   constructor(
     private readonly call: Case,
     private readonly expected: Results,
+    private readonly more: number,
   ) {}
 
   readonly lse = (at: number): number => this.bound(Math.abs(this.expected.lse.data[at]));
@@ -91,7 +92,7 @@ class Allowed {
   }
 
   private bound(lse: number): number {
-    return tolerance(Number.isFinite(lse) ? lse : 0, this.tk, this.d);
+    return tolerance(Number.isFinite(lse) ? lse : 0, this.tk, this.d) + this.more;
   }
 
   private get tk(): number {

@@ -102,7 +102,7 @@ describe("Every map agrees with the oracle, and leaves output and lse their bits
     "sinks that take nearly all",
     "all options",
   ])("with %s", (name) => {
-    OPTION_SIZES.forEach((sizes, n) => check(makeCase(sizes, OPTIONS[name]), n));
+    for (const [n, sizes] of OPTION_SIZES.entries()) check(makeCase(sizes, OPTIONS[name]), n);
   });
 
   test("with heads that share key heads, and batch entries that share keys", () => {
@@ -112,7 +112,7 @@ describe("Every map agrees with the oracle, and leaves output and lse their bits
       { heads: 4, kvHeads: 1, tq: 1, tk: 300, d: 64 },
       { batch: 2, heads: 2, tq: 129, tk: 33 },
     ];
-    grouped.forEach((sizes, n) => check(makeCase(sizes), n));
+    for (const [n, sizes] of grouped.entries()) check(makeCase(sizes), n);
     const shared = makeCase({ batch: 3, heads: 4, kvHeads: 2, tq: 33, tk: 70 });
     const first = ({ data, dims, type }: Tensor) => ({
       data: data.slice(0, data.length / dims[0]),
