@@ -7,9 +7,6 @@ enum { PAIR_LANES = 4 * W, PAIR_STEP = 32 }; // queries of a tile; elements that
 
 // c[rows][PAIR_LANES] (+)= a[rows][k] b[k / 2][PAIR_LANES]. Rows and k are multiples of W and PAIR_STEP; `stride` is in
 // elements of a.
-typedef void (*PairProduct)(float *c, const uint16_t *a, int64_t stride, int64_t rows, int64_t k, const float *b,
-                            bool add);
-
 XATTN_NOINLINE void productByDots(float *c, const uint16_t *a, int64_t stride, int64_t rows, int64_t k, const float *b,
                                   bool add) {
   enum { N = 4, NV = PAIR_LANES / W };
