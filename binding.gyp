@@ -5,7 +5,7 @@
     "configurations": { "Release": { "defines": ["NDEBUG"] } },
     "cflags!": ["-fno-omit-frame-pointer"],
     "cflags_cc": [
-      "-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-fno-math-errno", "-ffp-contract=off",
+      "-std=c++17", "-O2", "-fPIC", "-fvisibility=hidden", "-fno-math-errno", "-ffp-contract=off",
       # gcc 12 sees uninitialized registers in its own intrinsics headers; clang does not know the second warning.
       "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-uninitialized", "-Wno-maybe-uninitialized", "-Wno-unknown-warning-option"
     ],

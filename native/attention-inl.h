@@ -199,11 +199,15 @@ template <int NV, int KR> struct Tile : Scores {
     int64_t stride;
     const float *k = asFloats(p->key, rows.key + key * p->key.row, p->d, n, keys, &stride);
     const bool fresh = !started && !MASKED;
-    inSteps<KR>(n, [&](auto count, int j) XATTN_LAMBDA_INLINE {
+    const auto step = [&](auto count, int j) XATTN_LAMBDA_INLINE {
       ahead.advance();
       ahead.follow(p, rows, key + j, decltype(count)::value);
       this->template openKeys<decltype(count)::value, MASKED>(k + j * stride, stride, j, fresh && j == 0);
-    });
+    };
+    if constexpr (MASKED)
+      inWholeSteps<KR>(n, step);
+    else
+      inSteps<KR>(n, step);
     addValues(key, n);
   }
 

@@ -213,7 +213,7 @@ XATTN_INLINE vec addDots(vec sum, vec a, vec b) {
 }
 #endif
 
-#define XATTN_TILES(tile) tile(4, 6, 1.0) tile(2, 8, 1.03) tile(1, 14, 1.15)
+#define XATTN_TILES(tile) tile(4, 6, 1.0) tile(2, 8, 1.03) tile(1, 8, 1.2)
 enum { LINEAR_VECTORS = 4, LINEAR_ROWS = 6 };
 #include "kernel-inl.h"
 #include "blocks-inl.h"

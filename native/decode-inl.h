@@ -34,7 +34,13 @@ struct Decode {
         store(q + r * dPadded + k, mul(x, scale));
       }
     }
+    int most = 1;
+    while (most < rows.count) most = moreRows(most);
+    for (int64_t i = rows.count * dPadded; i < most * dPadded; i += W) store(q + i, broadcast(0.0f));
   }
+
+  // There are instances for 1, 2, 4, ... and R rows; the smallest that holds the rows serves, with zeros behind them.
+  static constexpr int moreRows(int n) { return 2 * n < R ? 2 * n : R; }
 
   // Scores of N rows: W / N keys at a time, so that one reduction gives a full vector of sums.
   // D is d where that is known at compile time, else 0.
@@ -132,8 +138,9 @@ struct Decode {
   }
 
   template <int N, Type T> XATTN_INLINE void scoreKeysOf(int64_t key, int n) {
-    // Most models' d; of the other types only where each key is read for one query, or the code would grow by half.
-    enum { D = N == 1 || T == XATTN_FLOAT32 ? 64 : 0 };
+    // Most models' d, where each key is read for one query or two, or the code would grow by half; and not in plain
+    // C++.
+    enum { D = N <= (T == XATTN_FLOAT32 ? 2 : 1) && W + REGISTERS > 20 ? 64 : 0 };
     if (p->d == 64)
       scoreKeys<N, T, D>(key, n);
     else
@@ -170,7 +177,7 @@ struct Decode {
   // Calls the instance for as many rows as there are.
   template <int N> XATTN_INLINE void forRows(int64_t key, int n, bool values) {
     if constexpr (N <= R) {
-      if (rows.count > N) return forRows<N + 1>(key, n, values);
+      if (N < R && rows.count > N) return forRows < N < R ? moreRows(N) : R + 1 > (key, n, values);
       if (values)
         addRows<N>(key, n);
       else

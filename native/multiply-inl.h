@@ -31,13 +31,16 @@ template <int MOST, class F> XATTN_INLINE void lastStep(int left, int i, F &f) {
   }
 }
 
-// f(Count<STEP>, i) for i = from, from + STEP, ... as long as a whole step is left of n, then f(Count<rest>, i); the
-// rest of long steps in halves, or there would be too many instances of f.
-template <int STEP, class F> XATTN_INLINE void inSteps(int n, F f, int from = 0) {
-  int i = from;
+// f(Count<STEP>, i) for i = 0, STEP, ... as long as a whole step is left of n, then f(Count<rest>, i).
+template <int STEP, class F> XATTN_INLINE void inSteps(int n, F f) {
+  int i = 0;
   for (; i + STEP <= n; i += STEP) f(Count<STEP>(), i);
-  if constexpr (STEP > 8)
-    inSteps<STEP / 2>(n, f, i);
-  else
-    lastStep<STEP>(n - i, i, f);
+  lastStep<STEP>(n - i, i, f);
+}
+
+// The same with the rest in steps of 1: fewer instances of f, for where the rest does not matter.
+template <int STEP, class F> XATTN_INLINE void inWholeSteps(int n, F f) {
+  int i = 0;
+  for (; i + STEP <= n; i += STEP) f(Count<STEP>(), i);
+  for (; i < n; i++) f(Count<1>(), i);
 }
