@@ -7,7 +7,10 @@ cd "$(dirname "$0")/.."
 out=$PWD/build-wine
 wine=/usr/lib/wine/wine64
 test -x "$wine" || apt-get install -y -qq --no-install-recommends wine64
-test -f prebuilds/win32-x64/xattn.node || npm run binaries:all win32-x64
+if [ ! -f prebuilds/win32-x64/xattn.node ]; then
+  apt-get install -y -qq --no-install-recommends binutils-mingw-w64-x86-64
+  npm run binaries:all win32-x64
+fi
 
 # wine has not all that vitest's compiler for Windows imports; its WebAssembly build will do.
 version() { node -p "require('$PWD/node_modules/$1/package.json').version"; }
