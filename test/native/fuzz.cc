@@ -33,7 +33,7 @@ constexpr double MOST_WORK = 2e5;
 } // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count) {
-  Choices choices(1, bytes, count);
+  Choices choices(count, bytes, count);
   const Sizes s = chooseSizes(choices);
   if (static_cast<double>(s.batch * s.heads * s.tq * s.tk) * static_cast<double>(s.d + s.dv) > MOST_WORK) return -1;
   HeapMemory memory;
