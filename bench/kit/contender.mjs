@@ -1,6 +1,6 @@
 // @ts-check
 // A call of xattn as something to measure.
-import { attentionSync, backends, explain } from "xattn";
+import { attentionSync, backends, explain, KeyValueMemory } from "xattn";
 import { useBackend } from "../../lib/backend.js";
 import { flops } from "./shapes.mjs";
 
@@ -9,23 +9,28 @@ import { flops } from "./shapes.mjs";
  * @typedef {import("./measure.mjs").Contender} Contender
  * @typedef {import("./probe.mjs").Probe} Probe
  * @typedef {import("./shapes.mjs").Shape} Shape
+ * What a call may have besides: its keys and values in a memory of a type, a map of the weights.
+ * @typedef {{ memory?: import("xattn").MemoryType | undefined, weights?: import("xattn").MapOptions | undefined }} Extras
+ *
  * @typedef {Omit<Contender, "run"> & { run: () => ArrayLike<number>, backend: string, kernel: string }} Call
  */
 
 /**
  * @param {Shape} shape @param {Inputs} inputs
- * @param {{ backend?: string, threads?: number, probe?: Probe | undefined }} how
+ * @param {{ backend?: string, threads?: number, probe?: Probe | undefined } & Extras} how
  * @returns {Call}
  */
-export function callOf(shape, { query, key, value, options, out }, { backend = backends[0], threads = 1, probe }) {
-  const all = { ...options, threads, ...(shape.limit === "call" ? {} : { out }) };
+export function callOf(shape, { query, key, value, options, out }, how) {
+  const { backend = backends[0], threads = 1, probe, memory: type, weights = false } = how;
+  const all = { ...options, threads, weights, ...(shape.limit === "call" ? {} : { out }) };
   useBackend(backend);
+  const memory = type && new KeyValueMemory(key, value, { type });
   return {
     name: `${shape.name} ${backend} ${threads}`,
     backend,
-    kernel: explain(query, key, value, all).kernel,
+    kernel: (memory ? explain(query, memory, all) : explain(query, key, value, all)).kernel,
     prepare: () => useBackend(backend),
-    run: () => attentionSync(query, key, value, all).output.data,
+    run: () => (memory ? attentionSync(query, memory, all) : attentionSync(query, key, value, all)).output.data,
     limit: probe && limitOf(shape, key, value, backend, threads, probe),
   };
 }

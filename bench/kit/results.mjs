@@ -27,7 +27,7 @@ export function saveResults(file, section, rows) {
   const here = machine();
   let results = readResults(file);
   if (results.machine.cpu !== here.cpu) results = empty();
-  const group = (/** @type {Row} */ { shape, threads }) => `${shape} ${threads}`;
+  const group = (/** @type {Row} */ { shape, threads, extra = "" }) => `${shape} ${threads} ${extra}`;
   const measured = new Set(rows.map(group));
   const kept = results[section].filter((row) => !measured.has(group(row)));
   const all = [...kept, ...rows.map(rounded)].sort((a, b) => place(a) - place(b) || a.threads - b.threads);

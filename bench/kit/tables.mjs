@@ -103,11 +103,11 @@ function bestOf(rows) {
 /** @param {Row[]} rows */
 function pairsTable(rows) {
   if (rows.length === 0) return undefined;
-  const lines = rows.map(({ shape, threads, to, best, toBest, ratio, most }) => {
-    const call = threads === 1 ? shape : `${shape}, ${threadsText(threads)}`;
+  const lines = rows.map(({ shape, extra, threads, to, best, toBest, ratio, most }) => {
+    const call = [shape, extra, threads === 1 ? "" : threadsText(threads)].filter(Boolean).join(", ");
     return [call, String(to), time(Number(best)), time(Number(toBest)), Number(ratio).toFixed(2), String(most)];
   });
-  return `## Masks, beams and threads
+  return `## Masks, beams, threads, memories and maps
 
 In terms of the plain call on one thread.
 
