@@ -125,7 +125,7 @@ template <int NV, int KR> struct Tile : Scores {
     // With 16 registers the scores leave them before exp2, which wants some.
     if (REGISTERS < 32) storeScores<N>(to, acc);
     XATTN_UNROLL for (int v = 0; v < NV; v++) {
-      vec total = load(l + v * W);
+      vec total = broadcast(0.0f);
       XATTN_UNROLL for (int r = 0; r < N; r++) {
         const vec x = REGISTERS < 32 ? load(to + r * R + v * W) : acc[r][v];
         const lanes hidden = equal(biasAt<MASKED>(j + r, v), broadcast(-INFINITE));
@@ -133,7 +133,7 @@ template <int NV, int KR> struct Tile : Scores {
         store(to + r * R + v * W, e);
         total = add(total, e);
       }
-      store(l + v * W, total);
+      store(l + v * W, add(load(l + v * W), total));
     }
   }
 
@@ -155,28 +155,33 @@ template <int NV, int KR> struct Tile : Scores {
     storeScores<N>(s + j * R, acc);
   }
 
-  // N columns of the output: o += p.v over n keys.
+  // N columns of the output: o += p.v over n keys. Each block is summed up by itself, as l is by each few keys: the
+  // rounding of one long sum of like numbers goes one way, and grows with its length.
   template <int N> XATTN_NOINLINE void valueColumns(const float *v0, int64_t stride, int n, int64_t column) {
     float *to = o + column * R;
     vec acc[N][NV];
     XATTN_UNROLL for (int r = 0; r < N; r++) {
-      XATTN_UNROLL for (int v = 0; v < NV; v++) acc[r][v] = started ? load(to + r * R + v * W) : broadcast(0.0f);
+      XATTN_UNROLL for (int v = 0; v < NV; v++) acc[r][v] = broadcast(0.0f);
     }
     multiply<NV, N>(acc, v0 + column, 1, stride, s, n);
     XATTN_UNROLL for (int r = 0; r < N; r++) {
-      XATTN_UNROLL for (int v = 0; v < NV; v++) store(to + r * R + v * W, acc[r][v]);
+      XATTN_UNROLL for (int v = 0; v < NV; v++) {
+        float *at = to + r * R + v * W;
+        store(at, started ? add(load(at), acc[r][v]) : acc[r][v]);
+      }
     }
   }
 
   // The same, leaving out what a row does not see: 0 * NaN would be NaN. Attended keys weigh at least 2^-126.
   XATTN_NOINLINE void valueColumnCarefully(const float *v0, int64_t stride, int n, int64_t column) {
     for (int v = 0; v < R; v += W) {
-      vec acc = started ? load(o + column * R + v) : broadcast(0.0f);
+      vec acc = broadcast(0.0f);
       for (int j = 0; j < n; j++) {
         const vec e = load(s + j * R + v);
         acc = select(equal(e, broadcast(0.0f)), acc, fma(e, broadcast(v0 + j * stride + column), acc));
       }
-      store(o + column * R + v, acc);
+      float *at = o + column * R + v;
+      store(at, started ? add(load(at), acc) : acc);
     }
   }
 

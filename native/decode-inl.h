@@ -74,14 +74,14 @@ struct Decode {
   }
 
   // o += p.v for N rows, C vectors of columns from c on (the last of them `last` lanes wide) and n keys from j on. Keys
-  // are dealt to U accumulators to hide the latency of the multiply-add.
+  // are dealt to U accumulators to hide the latency of the multiply-add. They start from 0 and not from o: the rounding
+  // of one long sum of like numbers goes one way, and grows with its length.
   template <int N, int C, int U, Type T, bool CAREFUL>
   XATTN_INLINE void addColumns(int64_t key, int j, int n, int64_t c, int last) {
     vec acc[U][N][C];
     XATTN_UNROLL for (int r = 0; r < N; r++) {
       XATTN_UNROLL for (int v = 0; v < C; v++) {
-        acc[0][r][v] = load(o + r * dvPadded + c + v * W);
-        XATTN_UNROLL for (int u = 1; u < U; u++) acc[u][r][v] = broadcast(0.0f);
+        XATTN_UNROLL for (int u = 0; u < U; u++) acc[u][r][v] = broadcast(0.0f);
       }
     }
     int64_t at = rows.value + (key + j) * p->value.row + c;
@@ -94,7 +94,7 @@ struct Decode {
       XATTN_UNROLL for (int v = 0; v < C; v++) {
         vec total = acc[0][r][v];
         XATTN_UNROLL for (int u = 1; u < U; u++) total = add(total, acc[u][r][v]);
-        store(o + r * dvPadded + c + v * W, total);
+        store(o + r * dvPadded + c + v * W, add(load(o + r * dvPadded + c + v * W), total));
       }
     }
   }

@@ -134,13 +134,13 @@ struct Scores {
   XATTN_NOINLINE void exponentiate(int n) {
     for (int v = 0; v < width; v += W) {
       const vec reference = load(m + v);
-      vec total = load(l + v);
+      vec total = broadcast(0.0f);
       for (int j = 0; j < n; j++) {
         const vec e = probability(load(s + j * width + v), reference, units);
         store(s + j * width + v, e);
         total = add(total, e);
       }
-      store(l + v, total);
+      store(l + v, add(load(l + v), total));
     }
   }
 };

@@ -5,7 +5,7 @@ import { type Case, makeCase } from "./cases.js";
 import { bytesOf, expectAgreement, expectSameBits } from "./compare.js";
 import { Random } from "./random.js";
 import { bias, fillRow, mask, run, SMALL, sizesOf } from "./small.js";
-import { normal, numbersOf, scattered, type Tensor, tensor } from "./tensors.js";
+import { normal, numbersOf, product, scattered, type Tensor, tensor } from "./tensors.js";
 
 describe("a query with no key to see", () => {
   const ways: Record<string, (tq: number, tk: number, batch: number) => Case["options"]> = {
@@ -200,5 +200,19 @@ test("empty dimensions give empty or zero results", async () => {
     const call = makeCase({ batch, heads, tq, tk, d: 4, dv });
     expectAgreement(attentionSync(call.query, call.key, call.value, maps), call);
     expectAgreement(await attention(call.query, call.key, call.value, maps), call);
+  }
+});
+
+test("the errors of many equal terms do not add up: one value in all rows comes out as it is", () => {
+  const same = (x: number, ...dims: number[]) => tensor(Array(product(dims)).fill(x), dims);
+  const biases = { mask: { data: Float32Array.of(0.5), dims: [1] } };
+  for (const tq of [1, 3, 17, 64]) {
+    for (const tk of [4090, 20_000]) {
+      for (const options of [{}, biases]) {
+        const call = [same(1.3, tq, 2), same(1.1, tk, 2), same(1.7146, tk, 2)] as const;
+        const { output } = attentionSync(...call, options);
+        for (const x of numbersOf(output)) expect(Math.abs(x / Math.fround(1.7146) - 1)).toBeLessThan(3e-6);
+      }
+    }
   }
 });
