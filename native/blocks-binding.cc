@@ -171,7 +171,10 @@ template <class Call> struct RowsJob : Job {
     each = std::max<int64_t>(1, ITEM_ELEMENTS / widthOf(call));
     wanted = 0;
     const int64_t items = (call.rows + each - 1) / each;
-    plan = {"rows", 0, items, items, 1, 0, 0, ELEMENT_WORK * double(call.rows) * double(widthOf(call))};
+    plan.kernel = "rows";
+    plan.items = plan.tiles = items;
+    plan.together = plan.splits = 1;
+    plan.work = ELEMENT_WORK * double(call.rows) * double(widthOf(call));
     item = [](Job &job, int64_t item, void *) {
       const RowsJob &self = static_cast<const RowsJob &>(job);
       const int64_t from = item * self.each;
