@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 import { currentBackend } from "./backend.js";
 import { checkViews } from "./call.js";
 import { disposed, notShared, quoted, wrongKind, wrongValue } from "./errors.js";
