@@ -4,7 +4,6 @@
 #include <exception>
 #include <memory>
 #include <new>
-#include <stdexcept>
 #include <string>
 
 namespace {
@@ -50,25 +49,17 @@ void keep(napi_env env, AsyncJob &job, const napi_value *arrays, size_t count, n
   napi_create_reference(env, kept, 1, &job.arrays);
 }
 
-// A reference that nobody gives up: its finalizer runs when the JavaScript thread has ended and all hooks have run.
-void holdToTheEnd(napi_env env, Environment *environment) {
-  auto destroy = [](napi_env, void *environment, void *) { delete static_cast<Environment *>(environment); };
-  napi_value external;
-  napi_ref reference;
-  napi_create_external(env, environment, destroy, nullptr, &external);
-  napi_create_reference(env, external, 1, &reference);
-}
-
 } // namespace
 
 Environment *newEnvironment(napi_env env) {
   auto *environment = new Environment;
-  holdToTheEnd(env, environment);
+  auto destroy = [](napi_env, void *environment, void *) { delete static_cast<Environment *>(environment); };
+  napi_set_instance_data(env, environment, destroy, nullptr); // deletes it at the very end
   napi_value name;
   napi_create_string_utf8(env, "xattn", NAPI_AUTO_LENGTH, &name);
   napi_status status = napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, nullptr,
                                                        settle, &environment->settle);
-  if (status != napi_ok) throw std::runtime_error("xattn could not make a function for its threads to call");
+  if (status != napi_ok) return nullptr;
   napi_unref_threadsafe_function(env, environment->settle);
   // Hooks run in reverse order: the pool lets go of all jobs before the function above is closed.
   auto leave = [](void *environment) { dismiss(*static_cast<Environment *>(environment)); };
@@ -93,12 +84,6 @@ void begin(napi_env env, Environment &environment, std::unique_ptr<AsyncJob> job
   job.release(); // settle() deletes it, on this thread
 }
 
-void *memoryOf(napi_env env, napi_value array) {
-  void *data = nullptr;
-  napi_get_typedarray_info(env, array, nullptr, nullptr, &data, nullptr, nullptr);
-  return data;
-}
-
 napi_value caughtError(napi_env env) {
   try {
     throw;
@@ -107,4 +92,10 @@ napi_value caughtError(napi_env env) {
   } catch (const std::exception &error) {
     return newError(env, error.what());
   }
+}
+
+void *memoryOf(napi_env env, napi_value array) {
+  void *data = nullptr;
+  napi_get_typedarray_info(env, array, nullptr, nullptr, &data, nullptr, nullptr);
+  return data;
 }

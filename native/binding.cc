@@ -1,13 +1,12 @@
 // Node-API: takes calls apart, has them run, and hands back what came of them. The facade has checked the arguments.
+#include "async.h"
 #include "blocks-binding.h"
 #include "cpus.h"
 #include "dispatch.h"
 #include "memory-binding.h"
 #include "parallel.h"
-#include <exception>
 #include <memory>
 #include <napi.h>
-#include <string>
 
 namespace {
 
@@ -45,13 +44,6 @@ constexpr int ARRAY_COUNT = XATTN_ARRAYS(XATTN_ONE);
 // them, and for asynchronous calls the cell that cancels.
 enum { KERNEL, BLOCK, FIRST_ARRAY, MEMORY = FIRST_ARRAY + ARRAY_COUNT, CANCEL, ARGUMENTS };
 
-// What one JavaScript thread has of the library; the owner of its asynchronous calls.
-struct Environment : Owner {
-  Buffer scratch;                  // of synchronous calls
-  napi_threadsafe_function settle; // keeps the event loop alive while calls are in flight
-  int64_t inFlight = 0;
-};
-
 struct Arguments {
   napi_value values[ARGUMENTS];
   Environment *environment;
@@ -63,20 +55,6 @@ struct Arguments {
     environment = static_cast<Environment *>(data);
   }
 };
-
-// Memory of a typed array; none of undefined, which Node-API refuses.
-void *memoryOf(napi_env env, napi_value array) {
-  void *data = nullptr;
-  napi_get_typedarray_info(env, array, nullptr, nullptr, &data, nullptr, nullptr);
-  return data;
-}
-
-template <class T> void assign(T &member, double field) {
-  member = static_cast<T>(field);
-}
-template <class T> void assign(T *&member, void *memory) {
-  member = static_cast<T *>(memory);
-}
 
 // Keys and values of a memory, at byte offsets into its block.
 void place(Problem &problem, const char *block, const double *offset) {
@@ -102,26 +80,6 @@ void unpack(napi_env env, const napi_value *arguments, Job &job) {
   job.kernel->plan(&job.problem, &job.plan);
 }
 
-const char *const NO_MEMORY = "xattn has no memory for the working space of a call";
-
-napi_value newError(napi_env env, const std::string &message) {
-  napi_value text, error;
-  napi_create_string_utf8(env, message.c_str(), message.size(), &text);
-  napi_create_error(env, nullptr, text, &error);
-  return error;
-}
-
-// Of the exception at hand.
-napi_value caughtError(napi_env env) {
-  try {
-    throw;
-  } catch (const std::bad_alloc &) {
-    return newError(env, NO_MEMORY);
-  } catch (const std::exception &error) {
-    return newError(env, error.what());
-  }
-}
-
 // attend(kernel, block, query, ..., columns, memory). By the C interface: getting here takes as long as a small call's
 // work.
 napi_value attend(napi_env env, napi_callback_info info) {
@@ -136,76 +94,17 @@ napi_value attend(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// An asynchronous call on its way.
-struct Call : Job {
-  napi_deferred promise;
-  napi_ref arrays; // an Array that keeps them, the memory and the cell alive
-};
-
-Environment &environmentOf(const Job &job) {
-  return *static_cast<Environment *>(job.owner);
-}
-
-void keepArrays(napi_env env, const napi_value *arrays, Call &call) {
-  napi_value kept;
-  napi_create_array_with_length(env, ARGUMENTS - FIRST_ARRAY, &kept);
-  for (int i = 0; i < ARGUMENTS - FIRST_ARRAY; i++) napi_set_element(env, kept, i, arrays[i]);
-  napi_create_reference(env, kept, 1, &call.arrays);
-}
-
-void resolve(napi_env env, napi_deferred promise) {
-  napi_value undefined;
-  napi_get_undefined(env, &undefined);
-  napi_resolve_deferred(env, promise, undefined);
-}
-
-// On the JavaScript thread, when the pool has let go of a call. Where the environment is gone, so is the promise.
-void settle(napi_env env, napi_value, void *, void *data) {
-  std::unique_ptr<Call> call(static_cast<Call *>(data));
-  if (env == nullptr) return;
-  Environment &environment = environmentOf(*call);
-  if (--environment.inFlight == 0) napi_unref_threadsafe_function(env, environment.settle);
-  if (call->failed) {
-    napi_reject_deferred(env, call->promise, newError(env, NO_MEMORY));
-  } else {
-    resolve(env, call->promise);
-  }
-  napi_delete_reference(env, call->arrays);
-}
-
-// Gives the call to the pool, or does a small one at once.
-void begin(napi_env env, const Arguments &arguments, napi_deferred promise) {
-  Environment &environment = *arguments.environment;
-  auto call = std::make_unique<Call>();
-  unpack(env, arguments.values, *call);
-  if (isSmall(call->plan)) {
-    run(*call, environment.scratch);
-    return resolve(env, promise);
-  }
-  call->promise = promise;
-  call->owner = &environment;
-  call->cancel = static_cast<const std::atomic<int32_t> *>(memoryOf(env, arguments.values[CANCEL]));
-  call->done = [](Job &job) {
-    napi_call_threadsafe_function(environmentOf(job).settle, static_cast<Call *>(&job), napi_tsfn_nonblocking);
-  };
-  submit(*call);
-  keepArrays(env, arguments.values + FIRST_ARRAY, *call);
-  if (environment.inFlight++ == 0) napi_ref_threadsafe_function(env, environment.settle);
-  call.release(); // settle() deletes it, on this thread
-}
-
 // attendAsync(kernel, block, query, ..., columns, memory, cancel): a promise of undefined.
 napi_value attendAsync(napi_env env, napi_callback_info info) {
   Arguments arguments(env, info);
-  napi_deferred deferred;
-  napi_value promise;
-  if (napi_create_promise(env, &deferred, &promise) != napi_ok) return nullptr;
-  try {
-    begin(env, arguments, deferred);
-  } catch (...) {
-    napi_reject_deferred(env, deferred, caughtError(env));
-  }
-  return promise;
+  return promised(
+      env, *arguments.environment,
+      [&] {
+        auto job = std::make_unique<AsyncJob>();
+        unpack(env, arguments.values, *job);
+        return job;
+      },
+      arguments.values + FIRST_ARRAY, MEMORY + 1 - FIRST_ARRAY, arguments.values[CANCEL]);
 }
 
 // describe(kernel, block, query, ..., columns, memory): how attend() would run.
@@ -231,20 +130,6 @@ napi_value sweepCancelled(napi_env, napi_callback_info) {
   return nullptr;
 }
 
-Environment *newEnvironment(Napi::Env env) {
-  auto *environment = new Environment;
-  env.SetInstanceData(environment); // deletes it at the very end
-  Napi::String name = Napi::String::New(env, "xattn");
-  napi_status status = napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, nullptr,
-                                                       settle, &environment->settle);
-  if (status != napi_ok) throw Napi::Error::New(env);
-  napi_unref_threadsafe_function(env, environment->settle);
-  // Hooks run in reverse order: the pool lets go of all calls before the function above is closed.
-  auto leave = [](void *environment) { dismiss(*static_cast<Environment *>(environment)); };
-  napi_add_env_cleanup_hook(env, leave, environment);
-  return environment;
-}
-
 // Why the pool has that many threads.
 Napi::Object newLimits(Napi::Env env) {
   const CpuLimits limits = cpuLimits();
@@ -257,6 +142,7 @@ Napi::Object newLimits(Napi::Env env) {
 
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   Environment *environment = newEnvironment(env);
+  if (environment == nullptr) throw Napi::Error::New(env);
   Napi::Array kernels = Napi::Array::New(env), fields = Napi::Array::New(env);
   for (int i = 0; i < usableKernels().count; i++) kernels[i] = usableKernels().list[i]->name;
   for (const char *name : FIELDS) fields[fields.Length()] = name;
@@ -264,7 +150,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports["fields"] = fields;
   exports["threads"] = static_cast<double>(poolThreads());
   exports["memories"] = memoryEntries(env);
-  exports["blocks"] = blockEntries(env);
+  exports["blocks"] = blockEntries(env, environment);
   exports["limits"] = newLimits(env);
   const napi_property_descriptor functions[] = {
       {"attend", nullptr, attend, nullptr, nullptr, nullptr, napi_enumerable, environment},

@@ -1,6 +1,5 @@
 // Node-API of the building blocks: takes calls apart and has them run. The facade has checked the arguments.
 #include "blocks-binding.h"
-#include "async.h"
 #include "blocks.h"
 #include "dispatch.h"
 #include "parallel.h"
@@ -53,13 +52,6 @@ struct Values {
     return usableKernels().list[kernel]->blocks;
   }
 };
-
-template <class T> void assign(T &member, double field) {
-  member = static_cast<T>(field);
-}
-template <class T> void assign(T *&member, void *memory) {
-  member = static_cast<T *>(memory);
-}
 
 #define XATTN_READ(name) assign(call.name, *field++);
 #define XATTN_POINT(name) assign(call.name, memoryOf(values.env, *array++));
@@ -132,17 +124,8 @@ napi_value linear(napi_env env, napi_callback_info info) {
 // linearAsync(kernel, block, x, weights, scales, bias, y, cancel): a promise of undefined.
 napi_value linearAsync(napi_env env, napi_callback_info info) {
   Values values(env, info);
-  napi_deferred deferred;
-  napi_value promise;
-  if (napi_create_promise(env, &deferred, &promise) != napi_ok) return nullptr;
-  try {
-    auto job = std::make_unique<LinearJob>(values);
-    job->promise = deferred;
-    begin(env, *values.environment, std::move(job), values.list + FIRST_ARRAY, LINEAR_ARRAYS, values.list[CANCEL]);
-  } catch (...) {
-    napi_reject_deferred(env, deferred, caughtError(env));
-  }
-  return promise;
+  const auto make = [&] { return std::make_unique<LinearJob>(values); };
+  return promised(env, *values.environment, make, values.list + FIRST_ARRAY, LINEAR_ARRAYS, values.list[CANCEL]);
 }
 
 int64_t widthOf(const Norm &call) {
@@ -222,8 +205,7 @@ napi_value fieldNames(napi_env env) {
 
 } // namespace
 
-napi_value blockEntries(napi_env env) {
-  Environment *environment = newEnvironment(env);
+napi_value blockEntries(napi_env env, Environment *environment) {
   napi_value entries;
   napi_create_object(env, &entries);
   auto method = [&](const char *name, napi_callback callback) -> napi_property_descriptor {

@@ -1,5 +1,5 @@
 #pragma once
-#include <node_api.h>
+#include "async.h"
 
 // The addon's functions for the building blocks, and the order of their parameters: see src/blocks/native.ts.
-napi_value blockEntries(napi_env);
+napi_value blockEntries(napi_env, Environment *);
