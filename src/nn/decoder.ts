@@ -1,8 +1,7 @@
 import { wrongKind, wrongValue } from "../errors.js";
-import { integer } from "../options.js";
 import type { MemoryType } from "../problem.js";
 import type { Tensor, TensorLike } from "../tensor.js";
-import { type Activations, activations } from "./activations.js";
+import { activations } from "./activations.js";
 import {
   DECODER_NAMES,
   type DecoderForwardOptions,
@@ -10,10 +9,8 @@ import {
   TransformerDecoderLayer,
   targetAndMemory,
 } from "./decoder-layer.js";
-import { finalNorm, STACK_DEFAULTS, type StackOptions } from "./encoder.js";
-import { Module } from "./module.js";
-import type { LayerNorm } from "./norm.js";
-import { checkNames, type ModuleResult, type RunOptions, withDefaults } from "./options.js";
+import { checkNames, type ModuleResult, type RunOptions } from "./options.js";
+import { Stack, type StackOptions } from "./stack.js";
 import { DecoderState } from "./state.js";
 
 /** Options of TransformerDecoder.start(). */
@@ -32,21 +29,9 @@ export interface StartOptions extends MemoryVisibility, Pick<RunOptions, "thread
  * const state = await decoder.start(memory);
  * const { output } = await decoder.step(token, state); // token [1, 1, 32]
  */
-export class TransformerDecoder extends Module {
-  readonly layers: readonly TransformerDecoderLayer[];
-  readonly norm: LayerNorm | undefined;
-
+export class TransformerDecoder extends Stack<TransformerDecoderLayer> {
   constructor(options: StackOptions) {
-    super();
-    const { numLayers, norm, ...layer } = withDefaults(options, STACK_DEFAULTS);
-    this.layers = Array.from({ length: integer("numLayers", numLayers, 1) }, (_, i) =>
-      this.child(`layers.${i}`, new TransformerDecoderLayer(layer)),
-    );
-    if (norm) this.norm = this.child("norm", finalNorm(layer));
-  }
-
-  get dModel(): number {
-    return this.layers[0].dModel;
+    super(options, (layer) => new TransformerDecoderLayer(layer));
   }
 
   /**
@@ -104,19 +89,5 @@ export class TransformerDecoder extends Module {
     return state.grow(x.dims[outer.length], (reach) =>
       this.through(x, options, (layer, x, i) => layer.step(x, state.layers[i], reach, state.visibility, options)),
     );
-  }
-
-  private async through(
-    x: Activations,
-    options: RunOptions,
-    apply: (layer: TransformerDecoderLayer, x: Activations, i: number) => Promise<ModuleResult<Tensor<Float32Array>>>,
-  ): Promise<ModuleResult<Tensor<Float32Array>[]>> {
-    const maps: Tensor<Float32Array>[] = [];
-    for (const [i, layer] of this.layers.entries()) {
-      const { output, weights } = await apply(layer, x, i);
-      x = output;
-      if (weights) maps.push(weights);
-    }
-    return { output: this.norm ? this.norm.apply(x) : x, ...(options.weights && { weights: maps }) };
   }
 }

@@ -1,18 +1,9 @@
-import { integer } from "../options.js";
 import type { Tensor, TensorLike } from "../tensor.js";
 import { type Activations, activations } from "./activations.js";
-import { LAYER_DEFAULTS, type LayerOptions, TransformerLayer } from "./layer.js";
-import { Module } from "./module.js";
+import { type LayerOptions, TransformerLayer } from "./layer.js";
 import { MultiheadAttention } from "./multihead.js";
-import { LayerNorm } from "./norm.js";
-import {
-  type Causal,
-  checkNames,
-  type ModuleResult,
-  type RunOptions,
-  type Visibility,
-  withDefaults,
-} from "./options.js";
+import { type Causal, checkNames, type ModuleResult, type RunOptions, type Visibility } from "./options.js";
+import { Stack, type StackOptions } from "./stack.js";
 
 /** Options of an encoder's forward(): what the tokens of the source see of each other. */
 export interface EncoderForwardOptions extends RunOptions, Visibility {
@@ -61,13 +52,6 @@ export class TransformerEncoderLayer extends TransformerLayer {
   }
 }
 
-/** Options of a stack of layers. */
-export interface StackOptions extends LayerOptions {
-  numLayers: number;
-  /** Whether a norm comes after the last layer; false by default. */
-  norm?: boolean | undefined;
-}
-
 /**
  * torch.nn.TransformerEncoder: layers of one kind, and a final norm if asked for.
  *
@@ -75,17 +59,9 @@ export interface StackOptions extends LayerOptions {
  * @example
  * const encoder = new TransformerEncoder({ dModel: 32, nhead: 4, numLayers: 6, norm: true });
  */
-export class TransformerEncoder extends Module {
-  readonly layers: readonly TransformerEncoderLayer[];
-  readonly norm: LayerNorm | undefined;
-
+export class TransformerEncoder extends Stack<TransformerEncoderLayer> {
   constructor(options: StackOptions) {
-    super();
-    const { numLayers, norm, ...layer } = withDefaults(options, STACK_DEFAULTS);
-    this.layers = Array.from({ length: integer("numLayers", numLayers, 1) }, (_, i) =>
-      this.child(`layers.${i}`, new TransformerEncoderLayer(layer)),
-    );
-    if (norm) this.norm = this.child("norm", finalNorm(layer));
+    super(options, (layer) => new TransformerEncoderLayer(layer));
   }
 
   /**
@@ -94,19 +70,7 @@ export class TransformerEncoder extends Module {
    */
   async forward(src: TensorLike, options: EncoderForwardOptions = {}): Promise<ModuleResult<Tensor<Float32Array>[]>> {
     checkNames(options, FORWARD_NAMES);
-    let x = activations("src", src, this.layers[0].dModel);
-    const maps: Tensor<Float32Array>[] = [];
-    for (const layer of this.layers) {
-      const { output, weights } = await layer.apply(x, options);
-      x = output;
-      if (weights) maps.push(weights);
-    }
-    return { output: this.norm ? this.norm.apply(x) : x, ...(options.weights && { weights: maps }) };
+    const x = activations("src", src, this.dModel);
+    return this.through(x, options, (layer, x) => layer.apply(x, options));
   }
-}
-
-export const STACK_DEFAULTS = { ...LAYER_DEFAULTS, numLayers: undefined, norm: false };
-
-export function finalNorm({ dModel, layerNormEps: eps, bias }: LayerOptions): LayerNorm {
-  return new LayerNorm({ normalizedShape: dModel, eps, bias });
 }

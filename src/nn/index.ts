@@ -4,7 +4,6 @@ export { type StartOptions, TransformerDecoder } from "./decoder.js";
 export { type DecoderForwardOptions, type MemoryVisibility, TransformerDecoderLayer } from "./decoder-layer.js";
 export {
   type EncoderForwardOptions,
-  type StackOptions,
   TransformerEncoder,
   TransformerEncoderLayer,
 } from "./encoder.js";
@@ -16,5 +15,6 @@ export { MultiheadAttention, type MultiheadAttentionOptions, type MultiheadForwa
 export { LayerNorm, type LayerNormOptions } from "./norm.js";
 export type { Causal, ModuleResult, RunOptions, Visibility } from "./options.js";
 export type { Found, Prediction, SearchModel, SearchOptions, StepOptions } from "./search.js";
+export type { StackOptions } from "./stack.js";
 export type { DecoderState } from "./state.js";
 export { Transformer, type TransformerForwardOptions, type TransformerOptions } from "./transformer.js";

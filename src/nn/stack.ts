@@ -1,0 +1,52 @@
+// What encoder and decoder have in common.
+import { integer } from "../options.js";
+import type { Tensor } from "../tensor.js";
+import type { Activations } from "./activations.js";
+import { LAYER_DEFAULTS, type LayerOptions, type TransformerLayer } from "./layer.js";
+import { Module } from "./module.js";
+import { LayerNorm } from "./norm.js";
+import { type ModuleResult, type RunOptions, withDefaults } from "./options.js";
+
+/** Options of a stack of layers. */
+export interface StackOptions extends LayerOptions {
+  numLayers: number;
+  /** Whether a norm comes after the last layer; false by default. */
+  norm?: boolean | undefined;
+}
+
+const DEFAULTS = { ...LAYER_DEFAULTS, numLayers: undefined, norm: false };
+
+/** Layers of one kind, and a final norm if asked for. */
+export abstract class Stack<Layer extends TransformerLayer> extends Module {
+  readonly layers: readonly Layer[];
+  readonly norm: LayerNorm | undefined;
+
+  constructor(options: StackOptions, newLayer: (options: LayerOptions) => Layer) {
+    super();
+    const { numLayers, norm, ...layer } = withDefaults(options, DEFAULTS);
+    this.layers = Array.from({ length: integer("numLayers", numLayers, 1) }, (_, i) =>
+      this.child(`layers.${i}`, newLayer(layer)),
+    );
+    const { dModel: normalizedShape, layerNormEps: eps, bias } = layer;
+    if (norm) this.norm = this.child("norm", new LayerNorm({ normalizedShape, eps, bias }));
+  }
+
+  get dModel(): number {
+    return this.layers[0].dModel;
+  }
+
+  /** One layer after the other, and the norm; the weights of every layer where they were asked for. */
+  protected async through(
+    x: Activations,
+    options: RunOptions,
+    apply: (layer: Layer, x: Activations, i: number) => Promise<ModuleResult<Tensor<Float32Array>>>,
+  ): Promise<ModuleResult<Tensor<Float32Array>[]>> {
+    const maps: Tensor<Float32Array>[] = [];
+    for (const [i, layer] of this.layers.entries()) {
+      const { output, weights } = await apply(layer, x, i);
+      x = output;
+      if (weights) maps.push(weights);
+    }
+    return { output: this.norm ? this.norm.apply(x) : x, ...(options.weights && { weights: maps }) };
+  }
+}
