@@ -3,11 +3,11 @@
 // Every backend over the shapes of shapes.json: checked against the oracle, then timed in turns.
 import { parseArgs } from "node:util";
 import { backends } from "xattn";
+import { compare } from "./kit/compare.mjs";
 import { callOf } from "./kit/contender.mjs";
 import { line, percent, progress, time } from "./kit/format.mjs";
 import { makeInputs } from "./kit/inputs.mjs";
-import { measure } from "./kit/measure.mjs";
-import { assertClose, largestError, sampleRows } from "./kit/oracle.mjs";
+import { sampleRows } from "./kit/oracle.mjs";
 import { loadProbe } from "./kit/probe.mjs";
 import { RESULTS, saveResults } from "./kit/results.mjs";
 import { flops, select } from "./kit/shapes.mjs";
@@ -51,29 +51,8 @@ async function measureShape(shape) {
   const inputs = makeInputs(shape);
   const samples = sampleRows(shape, inputs);
   const calls = names.map((backend) => callOf(shape, inputs, { backend, threads, probe }));
-  const errors = calls.map((call) => {
-    progress(`${shape.name}: checks ${call.backend}`);
-    call.prepare?.();
-    const error = largestError(samples, call.run());
-    assertClose(call.name, error);
-    return error;
-  });
-  progress(`${shape.name}: ${names.join(" and ")} in turns`);
-  const timings = await measure(calls, { seconds: Number(arg.seconds), turns: Infinity, turn: 0 });
-  const js = timings[names.indexOf("js")];
-  return timings.map(({ best, median, share, rounds }, at) => ({
-    shape: shape.name,
-    threads,
-    backend: names[at],
-    kernel: calls[at].kernel,
-    best,
-    median,
-    gflops: (1e-9 * flops(shape)) / best,
-    share,
-    overJs: js === undefined ? Number.NaN : js.best / best,
-    error: errors[at],
-    rounds,
-  }));
+  const rows = await compare(shape.name, calls, samples, { seconds: Number(arg.seconds), flops: flops(shape) });
+  return rows.map((row) => ({ shape: shape.name, threads, ...row }));
 }
 
 /** @param {Row} row */

@@ -4,10 +4,9 @@
 import fs from "node:fs";
 import { parseArgs } from "node:util";
 import { backends } from "xattn";
+import { compare } from "./kit/compare.mjs";
 import { line, percent, progress, time } from "./kit/format.mjs";
 import { completeLayer, layerCall, layerFlops, MOST_LAYER_ERROR, makeLayer, sampleLayer } from "./kit/layers.mjs";
-import { measure } from "./kit/measure.mjs";
-import { assertClose, largestError } from "./kit/oracle.mjs";
 import { loadProbe } from "./kit/probe.mjs";
 import { saveResults } from "./kit/results.mjs";
 import { selectFrom } from "./kit/shapes.mjs";
@@ -46,26 +45,9 @@ async function measureLayer(shape) {
   const inputs = makeLayer(shape);
   const samples = sampleLayer(shape, inputs);
   const calls = names.map((backend) => layerCall(shape, inputs, { backend, threads, probe }));
-  const errors = calls.map((call) => {
-    const error = largestError(samples, call.run());
-    assertClose(call.name, error, MOST_LAYER_ERROR);
-    return error;
-  });
-  progress(`${shape.name}: ${names.join(" and ")} in turns`);
-  const timings = await measure(calls, { seconds: Number(arg.seconds), turns: Infinity, turn: 0 });
-  const js = timings[names.indexOf("js")];
-  return timings.map(({ best, median, share, rounds }, at) => ({
-    shape: shape.name,
-    threads,
-    backend: names[at],
-    best,
-    median,
-    gflops: (1e-9 * layerFlops(shape)) / best,
-    share,
-    overJs: js === undefined ? Number.NaN : js.best / best,
-    error: errors[at],
-    rounds,
-  }));
+  const how = { seconds: Number(arg.seconds), flops: layerFlops(shape), mostError: MOST_LAYER_ERROR };
+  const rows = await compare(shape.name, calls, samples, how);
+  return rows.map((row) => ({ shape: shape.name, threads, ...row }));
 }
 
 /** @param {import("./kit/layers.mjs").LayerShape} shape @param {Awaited<ReturnType<typeof measureLayer>>[number]} row */

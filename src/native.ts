@@ -9,6 +9,7 @@ import { type Memories, NativeStore, TYPES } from "./native-store.js";
 import type { Backend, Execution, Mask, Operand, Problem } from "./problem.js";
 import type { Store, StoreSizes } from "./store.js";
 import type { TypedArray } from "./tensor.js";
+import { watched } from "./watch.js";
 
 /** What native/binding.cc exports. */
 interface Addon {
@@ -165,7 +166,7 @@ class NativeBackend implements Backend {
     this.name = addon.kernels[kernel];
     this.#addon = addon;
     this.#kernel = kernel;
-    this.blocks = new NativeBlocks(addon.blocks, kernel, (signal, start) => watched(signal, addon, start));
+    this.blocks = new NativeBlocks(addon.blocks, kernel, (signal, start) => watched(signal, addon.sweep, start));
   }
 
   run(problem: Problem): void {
@@ -181,28 +182,11 @@ class NativeBackend implements Backend {
   }
 
   runAsync(problem: Problem, signal: AbortSignal | undefined): Promise<void> {
-    return watched(signal, this.#addon, (cancel) => {
+    return watched(signal, this.#addon.sweep, (cancel) => {
       if (signal !== undefined) checkArrays(problem); // what looks like a signal may have run the caller's code
       return enter(this.#addon.attendAsync, this.#kernel, problem, cancel);
     });
   }
-}
-
-/** Starts an asynchronous call of the addon; rejects with the signal's reason. */
-async function watched(
-  signal: AbortSignal | undefined,
-  addon: Addon,
-  start: (cancel: Int32Array | undefined) => Promise<void>,
-): Promise<void> {
-  if (signal === undefined) return start(undefined);
-  if (signal.aborted) throw signal.reason;
-  const watch = watchSignal(signal, addon);
-  try {
-    await start(watch.cancel);
-  } finally {
-    watch.end();
-  }
-  if (signal.aborted) throw signal.reason;
 }
 
 // An array that has been detached has no memory.
@@ -215,41 +199,6 @@ function checkArrays({ dv, query, key, value, output, mask, outside }: Problem):
     ...(!outside && dv > 0 && { value }),
   };
   for (const [name, array] of Object.entries(arrays)) if (array && lengthOf(array.data) === 0) throw detached(name);
-}
-
-interface Watch {
-  readonly cancel: Int32Array;
-  calls: number;
-  /** To be called by each of the calls. */
-  end(): void;
-}
-
-const watches = new WeakMap<AbortSignal, Watch>();
-
-// All calls with one signal share a listener and a cell: with more than ten listeners Node warns of a leak.
-function watchSignal(signal: AbortSignal, addon: Addon): Watch {
-  const known = watches.get(signal);
-  if (known !== undefined) {
-    known.calls++;
-    return known;
-  }
-  const cancel = new Int32Array(1);
-  const onAbort = () => {
-    cancel[0] = 1;
-    addon.sweep();
-  };
-  const watch: Watch = {
-    cancel,
-    calls: 1,
-    end() {
-      if (--watch.calls > 0) return;
-      signal.removeEventListener("abort", onAbort);
-      watches.delete(signal);
-    },
-  };
-  signal.addEventListener("abort", onAbort);
-  watches.set(signal, watch);
-  return watch;
 }
 
 interface Loaded {

@@ -1,5 +1,6 @@
 // Hands calls of the building blocks to the addon.
 import { tooLarge } from "../errors.js";
+import { TYPES } from "../native-store.js";
 import type { TypedArray } from "../tensor.js";
 import type {
   Activation,
@@ -43,10 +44,9 @@ export const BLOCK_FIELDS = [
   ..."rows heads size dims interleaved".split(" "),
 ];
 
-/** Enums of native/blocks.h and, for tables, native/kernel.h. */
+/** Enums of native/blocks.h. */
 const STORED: Record<WeightType, number> = { float32: 0, bfloat16: 1, int8: 2 };
 const ACTIVATION: Record<Activation, number> = { none: 0, relu: 1, gelu: 2, "gelu-tanh": 3, silu: 4 };
-const TYPES = { float32: 0, float16: 1, bfloat16: 2 };
 
 // One for all calls: the addon has read it when it returns.
 const block = new Float64Array(LINEAR_FIELDS.length);
