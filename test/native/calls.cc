@@ -34,7 +34,7 @@ static void fill(Type type, void *data, int64_t count, const std::function<doubl
 // Strides of a tensor [batch, heads, rows, columns], 0 where it has one entry of a dimension: rows of a head together
 // or heads of a row, with or without gaps, or one row for all.
 static Operand layOut(Choices &choices, int64_t batch, int64_t heads, int64_t rows, int64_t columns, bool gaps) {
-  Operand x = {nullptr, XATTN_FLOAT32, 0, 0, 0};
+  Operand x = {};
   const int64_t gap = gaps && choices.chance(30) ? choices.between(1, 5) : 0;
   const bool oneRow = gaps && choices.chance(3);
   if (choices.chance(60)) {
@@ -57,10 +57,10 @@ static int64_t reachOf(const Operand &x, int64_t batch, int64_t heads, int64_t r
 }
 
 // Gaps hold NaN, so that a read of them shows in the result.
-static void makeInput(Operand &x, const char *name, int64_t batch, int64_t heads, int64_t rows, int64_t columns,
-                      Choices &choices, Memory &memory) {
+static void makeInput(Operand &x, const char *name, Type type, int64_t batch, int64_t heads, int64_t rows,
+                      int64_t columns, Choices &choices, Memory &memory) {
   x = layOut(choices, batch, heads, rows, columns, true);
-  x.type = chooseFloat(choices);
+  x.type = type;
   const int64_t count = reachOf(x, batch, heads, rows, columns);
   void *data = memory.take(name, count * sizeOf(x.type), sizeOf(x.type));
   x.data = data;
@@ -71,6 +71,30 @@ static void makeInput(Operand &x, const char *name, int64_t batch, int64_t heads
       putNumber(x.type, data, b * x.batch + h * x.head + t * x.row + c, choices.number());
     }
   }
+}
+
+// As a memory holds it: one row after another, each with its factor.
+static void makeInt8(Operand &x, const char *name, int64_t batch, int64_t heads, int64_t rows, int64_t columns,
+                     Choices &choices, Memory &memory) {
+  x = {};
+  x.type = XATTN_INT8;
+  x.row = std::max<int64_t>(1, columns + choices.pick({0, 0, 3}));
+  x.head = rows * x.row;
+  x.batch = batch == 1 ? 0 : heads * x.head;
+  const int64_t count = columns == 0 ? 0 : (batch * heads * rows - 1) * x.row + columns;
+  void *data = memory.take(name, count, 1);
+  x.data = data;
+  fill(x.type, data, count, [&] { return std::round(63 * choices.number()); });
+  auto *scales = static_cast<float *>(memory.take("scales", 4 * batch * heads * rows, 4));
+  x.scales = scales;
+  fill(XATTN_FLOAT32, scales, batch * heads * rows, [&] { return choices.number() / 127; });
+}
+
+// Keys or values.
+static void makeRows(Operand &x, const char *name, bool mayRound, int64_t batch, int64_t heads, int64_t rows,
+                     int64_t columns, Choices &choices, Memory &memory) {
+  if (!mayRound && choices.chance(20)) return makeInt8(x, name, batch, heads, rows, columns, choices, memory);
+  makeInput(x, name, mayRound ? XATTN_BFLOAT16 : chooseFloat(choices), batch, heads, rows, columns, choices, memory);
 }
 
 static void makeOutput(Problem &p, Choices &choices, Memory &memory) {
@@ -134,6 +158,10 @@ static void makeOptions(Problem &p, Choices &choices, Memory &memory) {
 }
 
 static void spoil(const Operand &x, int64_t b, int64_t h, int64_t t, int64_t columns, double bad) {
+  if (x.type == XATTN_INT8) {
+    const int64_t row = (b * x.batch + h * x.head + t * x.row) / x.row;
+    return putNumber(XATTN_FLOAT32, const_cast<float *>(x.scales), row, bad);
+  }
   for (int64_t c = 0; c < columns; c++) {
     putNumber(x.type, const_cast<void *>(x.data), b * x.batch + h * x.head + t * x.row + c, bad);
   }
@@ -160,9 +188,10 @@ Problem makeProblem(const Sizes &s, Choices &choices, Memory &memory) {
   Problem p = {};
   p.batch = s.batch, p.heads = s.heads, p.kvHeads = s.kvHeads, p.tq = s.tq, p.tk = s.tk, p.d = s.d, p.dv = s.dv;
   auto shared = [&] { return choices.chance(30) ? 1 : s.batch; };
-  makeInput(p.query, "query", shared(), s.heads, s.tq, s.d, choices, memory);
-  makeInput(p.key, "key", shared(), s.kvHeads, s.tk, s.d, choices, memory);
-  makeInput(p.value, "value", shared(), s.kvHeads, s.tk, s.dv, choices, memory);
+  p.mayRound = choices.chance(20);
+  makeInput(p.query, "query", chooseFloat(choices), shared(), s.heads, s.tq, s.d, choices, memory);
+  makeRows(p.key, "key", p.mayRound, shared(), s.kvHeads, s.tk, s.d, choices, memory);
+  makeRows(p.value, "value", p.mayRound, shared(), s.kvHeads, s.tk, s.dv, choices, memory);
   makeOptions(p, choices, memory);
   makeOutput(p, choices, memory);
   if (choices.chance(50)) spoilUnseen(p, choices.pick<double>({NAN, INFINITY, -INFINITY}));
@@ -191,7 +220,7 @@ void attend(const Kernel &kernel, Problem p, Choices &choices, Memory &memory) {
 }
 
 std::string describe(const Problem &p) {
-  static const char *const TYPES[] = {"float32", "float16", "bfloat16", "bool"};
+  static const char *const TYPES[] = {"float32", "float16", "bfloat16", "bool", "int8"};
   std::string text;
   auto add = [&](const char *name, int64_t x) {
     text += std::string(text.empty() ? "" : ", ") + name + " " + std::to_string(x);
@@ -199,6 +228,7 @@ std::string describe(const Problem &p) {
   add("batch", p.batch), add("heads", p.heads), add("kvHeads", p.kvHeads);
   add("tq", p.tq), add("tk", p.tk), add("d", p.d), add("dv", p.dv);
   text += std::string(", types ") + TYPES[p.query.type] + " " + TYPES[p.key.type] + " " + TYPES[p.value.type];
+  if (p.mayRound) text += ", may round";
   if (p.causal) text += ", causal";
   if (p.windowLeft >= 0 || p.windowRight >= 0) add("window from", p.windowLeft), add("to", p.windowRight);
   if (p.softcap > 0) text += ", softcap";

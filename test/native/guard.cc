@@ -108,6 +108,7 @@ void expectFault(const Kernel &kernel, Side side, const char *which) {
     GuardedMemory arrays(side), working(side);
     Choices choices(1);
     Problem p = makeProblem({1, 1, 1, 20, 33, 17, 19}, choices, arrays);
+    p.causal = 0, p.windowLeft = p.windowRight = -1, p.keyLengths = nullptr, p.mask.data = nullptr; // read every key
     arrays.protectInputs();
     Operand &operand = *(which[0] == 'q'   ? &p.query
                          : which[0] == 'k' ? &p.key

@@ -71,8 +71,7 @@ std::string mapDisagreement(const Problem &p, const Results &expected) {
     for (int64_t c = 0; c < map.keyCount; c++) {
       row[map.columns ? map.columns[c] : c] = expected.weights[at * p.tk + (map.keys ? map.keys[c] : c)];
     }
-    const double size = std::isfinite(expected.lse[at]) ? std::fabs(expected.lse[at]) : 0;
-    const double error = 1e-6 * (20 + (size < 1e17 ? size : 0));
+    const double error = errorOf(p, expected.lse[at]);
     const int64_t start = map.kind == XATTN_SUM    ? sequence
                           : map.kind == XATTN_MEAN ? b * p.tq + i
                                                    : sequence * p.tq + i;

@@ -4,12 +4,13 @@
 #include <cstring>
 
 size_t sizeOf(Type type) {
-  return type == XATTN_FLOAT32 ? 4 : type == XATTN_BOOL ? 1 : 2;
+  return type == XATTN_FLOAT32 ? 4 : type == XATTN_BOOL || type == XATTN_INT8 ? 1 : 2;
 }
 
 double numberAt(Type type, const void *data, int64_t index) {
   if (type == XATTN_FLOAT32) return static_cast<const float *>(data)[index];
   if (type == XATTN_BOOL) return static_cast<const uint8_t *>(data)[index];
+  if (type == XATTN_INT8) return static_cast<const int8_t *>(data)[index];
   const uint16_t bits = static_cast<const uint16_t *>(data)[index];
   const int fractionBits = type == XATTN_FLOAT16 ? 10 : 7, top = type == XATTN_FLOAT16 ? 31 : 255;
   const int exponent = (bits & 0x7fff) >> fractionBits, fraction = bits & ((1 << fractionBits) - 1);
@@ -27,6 +28,8 @@ void putNumber(Type type, void *data, int64_t index, double number) {
     static_cast<float *>(data)[index] = single;
   } else if (type == XATTN_BOOL) {
     static_cast<uint8_t *>(data)[index] = static_cast<uint8_t>(number);
+  } else if (type == XATTN_INT8) {
+    static_cast<int8_t *>(data)[index] = static_cast<int8_t>(number);
   } else if (type == XATTN_BFLOAT16) {
     static_cast<uint16_t *>(data)[index] = bits >> 16;
   } else {
@@ -57,7 +60,8 @@ bool sees(const Problem &p, int64_t b, int64_t h, int64_t i, int64_t j) {
 }
 
 static double element(const Operand &x, int64_t b, int64_t h, int64_t t, int64_t column) {
-  return numberAt(x.type, x.data, b * x.batch + h * x.head + t * x.row + column);
+  const int64_t at = b * x.batch + h * x.head + t * x.row + column;
+  return numberAt(x.type, x.data, at) * (x.type == XATTN_INT8 ? x.scales[at / x.row] : 1);
 }
 
 static double scoreOf(const Problem &p, int64_t b, int64_t h, int64_t i, int64_t j) {
@@ -104,11 +108,18 @@ Results naive(const Problem &p) {
   return all;
 }
 
-// The README's bound for values of about unit size, and the rounding of halves.
-static bool isNear(double got, double wanted, double size, Type type) {
+double errorOf(const Problem &p, double lse) {
+  // Beside a bias of 1e17 and more, scores vanish in float64 as they do in float32: nothing is lost.
+  const double size = std::isfinite(lse) && std::fabs(lse) < 1e17 ? std::fabs(lse) : 0;
+  const bool rounded = p.mayRound && p.key.type == XATTN_BFLOAT16 && p.value.type == XATTN_BFLOAT16;
+  const double scores = std::fmax(1, std::fabs(p.scale) * std::sqrt(static_cast<double>(p.d)));
+  return 1e-6 * (20 + size) + (rounded ? 6 * 0x1p-8 * scores : 0);
+}
+
+static bool isNear(double got, double wanted, double error, Type type) {
   if (got == wanted || (got != got && wanted != wanted)) return true;
   const double rounding = type == XATTN_FLOAT16 ? 0x1p-11 : type == XATTN_BFLOAT16 ? 0x1p-8 : 0;
-  return std::fabs(got - wanted) <= 1e-6 * (20 + size) + rounding * (std::fabs(wanted) + 0x1p-13);
+  return std::fabs(got - wanted) <= error + rounding * (std::fabs(wanted) + 0x1p-13);
 }
 
 static std::string describe(const char *name, int64_t row, int64_t column, double got, double wanted) {
@@ -119,13 +130,13 @@ static std::string describe(const char *name, int64_t row, int64_t column, doubl
 std::string disagreement(const Problem &p, const Results &expected) {
   for (int64_t row = 0; row < p.batch * p.heads * p.tq; row++) {
     const int64_t i = row % p.tq, h = row / p.tq % p.heads, b = row / p.tq / p.heads;
-    const double lse = expected.lse[row], size = std::isfinite(lse) ? std::fabs(lse) : 0;
-    if (p.lse && !isNear(p.lse[row], lse, size, XATTN_FLOAT32)) return describe("lse", row, 0, p.lse[row], lse);
-    // Beside a bias of 1e17 and more, scores vanish in float64 as they do in float32: nothing is lost.
-    const double lost = size < 1e17 ? size : 0;
+    const double lse = expected.lse[row], error = errorOf(p, lse);
+    if (p.lse && !isNear(p.lse[row], lse, error + 1e-6 * std::fabs(lse), XATTN_FLOAT32)) {
+      return describe("lse", row, 0, p.lse[row], lse);
+    }
     for (int64_t c = 0; c < p.dv; c++) {
       const double got = element(p.output, b, h, i, c), wanted = expected.output[row * p.dv + c];
-      if (!isNear(got, wanted, lost, p.output.type)) return describe("output", row, c, got, wanted);
+      if (!isNear(got, wanted, error, p.output.type)) return describe("output", row, c, got, wanted);
     }
   }
   return mapDisagreement(p, expected);
