@@ -89,10 +89,11 @@ XATTN_INLINE vec select(lanes which, vec yes, vec no) {
 XATTN_INLINE vec roundNearest(vec a) {
   return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
-// a * 2^n for integral n in -126..127.
+// a * 2^n for integral n, where both a and that are normal. Addition leaves the multipliers alone; NaN, with n = NaN,
+// has 0 added.
 XATTN_INLINE vec scaleByPower(vec a, vec n) {
-  __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
-  return _mm256_mul_ps(a, _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23)));
+  const __m256i exponent = _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23);
+  return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), exponent));
 }
 XATTN_INLINE float sum(vec a) {
   __m128 x = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));

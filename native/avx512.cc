@@ -90,9 +90,11 @@ XATTN_INLINE vec select(lanes which, vec yes, vec no) {
 XATTN_INLINE vec roundNearest(vec a) {
   return _mm512_roundscale_ps(a, 0);
 }
-// a * 2^n for integral n.
+// a * 2^n for integral n, where both a and that are normal. Addition leaves the multipliers alone; NaN, with n = NaN,
+// has 0 added.
 XATTN_INLINE vec scaleByPower(vec a, vec n) {
-  return _mm512_scalef_ps(a, n);
+  const __m512i exponent = _mm512_slli_epi32(_mm512_cvtps_epi32(n), 23);
+  return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), exponent));
 }
 XATTN_INLINE float sum(vec a) {
   return _mm512_reduce_add_ps(a);
