@@ -5,15 +5,14 @@
 // arXiv:2205.14135). m is a reference, not the exact maximum: it moves only when a score exceeds it by more than
 // HEADROOM, so that o is rarely rescaled.
 
-enum { KEY_BLOCK = 96 };
-
 template <int NV, int KR> struct Tile : Scores {
-  enum { R = NV * W, TOGETHER = 4, BLOCK = KEY_BLOCK / KR * KR };
+  enum { R = NV * W, TOGETHER = 4, BLOCK = KEY_BLOCK / KR * KR, SHARED = 4 * KEY_BLOCK };
 
   float *q; // [d, and W more][R], times scale, in the units of the scores
   float *o; // [dv, padded to W][R]
   Prefetch ahead;
-  float *keys, *values; // blocks converted to float32, where they are not
+  Converted *keys, *values; // to float32, where they are not
+  Converted ownKeys, ownValues;
   void (*block)(Tile *, int64_t key, int n, bool open);
   int step;     // blocks have a multiple of so many keys, but for the last
   bool started; // o holds something of this call
@@ -22,6 +21,17 @@ template <int NV, int KR> struct Tile : Scores {
   static size_t scratchBytes(const Problem *p) {
     int64_t padded = ceilDivide(p->dv, W) * W + W;
     return (size_t)((p->d + W) * R + padded * R + 2 * (BLOCK + W) * R + (BLOCK + 1) * (p->d + p->dv)) * sizeof(float);
+  }
+
+  // Bytes for keys and values that tiles share.
+  static size_t sharedBytes(const Problem *p) { return (size_t)(SHARED * (p->d + p->dv)) * sizeof(float); }
+
+  static void *sharedValues(const Problem *p, void *shared) { return (float *)shared + SHARED * p->d; }
+
+  // Converts n <= SHARED keys for all that share them.
+  void share(int64_t key, int n) {
+    if (p->key.type != XATTN_FLOAT32) toFloats(p->key, rows.key, p->d, key, n, keys);
+    if (p->value.type != XATTN_FLOAT32) toFloats(p->value, rows.value, p->dv, key, n, values);
   }
 
   void begin(const Problem *problem, int64_t group, int64_t first, void *scratch) {
@@ -34,8 +44,9 @@ template <int NV, int KR> struct Tile : Scores {
     o = q + (p->d + W) * R;
     s = o + (ceilDivide(p->dv, W) * W + W) * R;
     bias = s + (BLOCK + W) * R;
-    keys = bias + (BLOCK + W) * R;
-    values = keys + BLOCK * p->d;
+    ownKeys = {bias + (BLOCK + W) * R, 0, 0};
+    ownValues = {(float *)ownKeys.data + BLOCK * p->d, 0, 0};
+    keys = &ownKeys, values = &ownValues;
     packRows<R>(p->query, row, rows.count, p->d, p->scale * (LOG2E / units.log2), q);
     ahead.begin(p, rows, row, group, groupsOf(p).rows <= R, ceilDivide(p->tk, KR));
   }
@@ -59,12 +70,12 @@ template <int NV, int KR> struct Tile : Scores {
   // Scores of N keys less their reference: the accumulators start at -m, so that scores leave the multiply-adds ready
   // for exp2; in a masked block at -m or -infinity. False: one exceeds the reference by more than HEADROOM, or is the
   // first that its row sees.
-  template <int N, bool MASKED>
-  XATTN_INLINE bool relativeScores(vec (&acc)[N][NV], const float *k, int64_t stride, int j) {
+  template <int N, bool MASKED, class E>
+  XATTN_INLINE bool relativeScores(vec (&acc)[N][NV], const E *k, int64_t stride, int j) {
     XATTN_UNROLL for (int v = 0; v < NV; v++) {
       XATTN_UNROLL for (int r = 0; r < N; r++) acc[r][v] = sub(biasAt<MASKED>(j + r, v), load(m + v * W));
     }
-    multiply<NV, N>(acc, k, stride, 1, q, p->d);
+    multiplyKeys<N>(acc, k, stride);
     const vec headroom = broadcast(HEADROOM), none = broadcast(-INFINITE);
     lanes over = less(none, none);
     XATTN_UNROLL for (int v = 0; v < NV; v++) {
@@ -143,27 +154,33 @@ template <int NV, int KR> struct Tile : Scores {
     }
   }
 
+  template <int N, class E> XATTN_INLINE void multiplyKeys(vec (&acc)[N][NV], const E *k, int64_t stride) {
+    enum { STEP = Step<E>::ELEMENTS };
+    multiply<NV, N>(acc, k, stride, STEP, q, ceilDivide(p->d, STEP));
+  }
+
   // Scores of N keys, as they are but for the mask.
-  template <int N> XATTN_NOINLINE void rawKeys(const float *k, int64_t stride, int j, bool masked) {
+  template <int N, class E> XATTN_NOINLINE void rawKeys(const E *k, int64_t stride, int j, bool masked) {
     vec acc[N][NV];
     XATTN_UNROLL for (int r = 0; r < N; r++) {
       XATTN_UNROLL for (int v = 0; v < NV; v++) {
         acc[r][v] = masked ? biasAt<true>(j + r, v) : broadcast(0.0f);
       }
     }
-    multiply<NV, N>(acc, k, stride, 1, q, p->d);
+    multiplyKeys<N>(acc, k, stride);
     storeScores<N>(s + j * R, acc);
   }
 
-  // N columns of the output: o += p.v over n keys. Each block is summed up by itself, as l is by each few keys: the
-  // rounding of one long sum of like numbers goes one way, and grows with its length.
-  template <int N> XATTN_NOINLINE void valueColumns(const float *v0, int64_t stride, int n, int64_t column) {
+  // N columns of the output: o += p.v over n steps of keys. Each block is summed up by itself, as l is by each few
+  // keys: the rounding of one long sum of like numbers goes one way, and grows with its length.
+  template <int N, class E> XATTN_NOINLINE void valueColumns(const E *v0, int64_t stride, int n, int64_t column) {
+    enum { STEP = Step<E>::ELEMENTS };
     float *to = o + column * R;
     vec acc[N][NV];
     XATTN_UNROLL for (int r = 0; r < N; r++) {
       XATTN_UNROLL for (int v = 0; v < NV; v++) acc[r][v] = broadcast(0.0f);
     }
-    multiply<NV, N>(acc, v0 + column, 1, stride, s, n);
+    multiply<NV, N>(acc, v0 + column * STEP, STEP, stride, s, n);
     XATTN_UNROLL for (int r = 0; r < N; r++) {
       XATTN_UNROLL for (int v = 0; v < NV; v++) {
         float *at = to + r * R + v * W;
@@ -188,7 +205,7 @@ template <int NV, int KR> struct Tile : Scores {
   // A block of probabilities goes into o.
   XATTN_INLINE void addValues(int64_t key, int n) {
     int64_t stride;
-    const float *v = asFloats(p->value, rows.value + key * p->value.row, p->dv, n, values, &stride);
+    const float *v = asFloats(p->value, rows.value, p->dv, key, n, values, &stride);
     if (careful) {
       for (int64_t c = 0; c < p->dv; c++) valueColumnCarefully(v, stride, n, c);
     } else {
@@ -202,7 +219,7 @@ template <int NV, int KR> struct Tile : Scores {
   // A block that every row sees as it is but for keys that a boolean mask takes away.
   template <bool MASKED> XATTN_INLINE void openBlock(int64_t key, int n) {
     int64_t stride;
-    const float *k = asFloats(p->key, rows.key + key * p->key.row, p->d, n, keys, &stride);
+    const float *k = asFloats(p->key, rows.key, p->d, key, n, keys, &stride);
     const bool fresh = !started && !MASKED;
     const auto step = [&](auto count, int j) XATTN_LAMBDA_INLINE {
       ahead.advance();
@@ -219,7 +236,7 @@ template <int NV, int KR> struct Tile : Scores {
   // A block that some rows do not see as it is.
   XATTN_NOINLINE void generalBlock(int64_t key, int n) {
     int64_t stride;
-    const float *k = asFloats(p->key, rows.key + key * p->key.row, p->d, n, keys, &stride);
+    const float *k = asFloats(p->key, rows.key, p->d, key, n, keys, &stride);
     inSteps<KR>(n, [&](auto count, int j) XATTN_LAMBDA_INLINE {
       ahead.follow(p, rows, key + j, decltype(count)::value);
       this->template rawKeys<decltype(count)::value>(k + j * stride, stride, j, false);

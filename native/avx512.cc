@@ -187,10 +187,12 @@ XATTN_INLINE vec sums(const vec *a) {
 XATTN_INLINE __m256i words(const uint16_t *p, int n) {
   return _mm256_maskz_loadu_epi16(firstLanes(n), p);
 }
-// n <= 32 words, with zeros behind them up to 32.
+// n <= 32 words, with zeros behind them.
+XATTN_INLINE __m512i wideWords(const uint16_t *p, int n) {
+  return _mm512_maskz_loadu_epi16(n < 32 ? (__mmask32)((1u << n) - 1) : ~(__mmask32)0, p);
+}
 XATTN_INLINE void copyWords(uint16_t *to, const uint16_t *from, int n) {
-  const __mmask32 some = n < 32 ? (__mmask32)((1u << n) - 1) : ~(__mmask32)0;
-  _mm512_storeu_si512(to, _mm512_maskz_loadu_epi16(some, from));
+  _mm512_storeu_si512(to, wideWords(from, n));
 }
 // Pairs of bfloat16: a vec of them holds the first of each pair in the lower half of a lane.
 XATTN_INLINE vec joinWords(__m256i low, __m256i high) {
@@ -199,6 +201,14 @@ XATTN_INLINE vec joinWords(__m256i low, __m256i high) {
 }
 XATTN_INLINE vec pairOf(vec low, vec high) {
   return joinWords((__m256i)_mm512_cvtneps_pbh(low), (__m256i)_mm512_cvtneps_pbh(high));
+}
+// [32][2] words from n <= 32 of each, with zeros behind them.
+XATTN_INLINE void joinWords(uint16_t *to, const uint16_t *low, int lowCount, const uint16_t *high, int highCount) {
+  const __m512i a = wideWords(low, lowCount), b = wideWords(high, highCount);
+  const __m512i first = _mm512_cvtepu16_epi32(_mm256_set_epi16(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0));
+  const __m512i from = _mm512_or_si512(first, _mm512_slli_epi32(_mm512_or_si512(first, _mm512_set1_epi32(32)), 16));
+  _mm512_storeu_si512(to, _mm512_permutex2var_epi16(a, from, b));
+  _mm512_storeu_si512(to + 32, _mm512_permutex2var_epi16(a, _mm512_add_epi16(from, _mm512_set1_epi16(16)), b));
 }
 XATTN_INLINE vec interleave(const uint16_t *low, int lowCount, const uint16_t *high, int highCount) {
   return joinWords(words(low, lowCount), words(high, highCount));
@@ -216,6 +226,7 @@ XATTN_INLINE vec addDots(vec sum, vec a, vec b) {
 #endif
 
 #define XATTN_TILES(tile) tile(4, 6, 1.0) tile(2, 8, 1.03) tile(1, 8, 1.2)
+#define XATTN_PAIR_TILES(tile) tile(4, 6, 1.0) tile(2, 8, 1.03)
 enum { LINEAR_VECTORS = 4, LINEAR_ROWS = 6 };
 #include "kernel-inl.h"
 #include "blocks-inl.h"

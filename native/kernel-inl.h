@@ -13,6 +13,7 @@
 #include "map-inl.h"
 #ifdef XATTN_PAIRS
 #include "pairs-inl.h"
+#include "amx-inl.h"
 #endif
 
 // Factors that o and the probabilities are multiplied by in the end, what a map needs of the rows, and lse: a sink adds
@@ -72,7 +73,29 @@ template <class T> XATTN_NOINLINE void writeTile(T *t) {
   t->unpack(factor, p->output.type, (void *)p->output.data, index);
 }
 
-// Tiles of one group take turns at ranges of keys that stay near: long keys and values come from memory once for all.
+// Keys and values are converted before they are used.
+XATTN_INLINE bool isConverted(const Problem *p) {
+  return p->key.type != XATTN_FLOAT32 || p->value.type != XATTN_FLOAT32;
+}
+
+// Ranges of keys, one after the other, for tiles of one group in turn.
+template <class T> XATTN_INLINE void passTogether(const Problem *p, T *t, int count, void *shared) {
+  int64_t keys = bigger(1, NEAR_BYTES / (KEY_BLOCK * keyBytes(p))) * KEY_BLOCK, lo = p->tk, hi = 0;
+  if (isConverted(p)) keys = T::SHARED;
+  Converted convertedKeys = {shared, 0, 0}, convertedValues = {T::sharedValues(p, shared), 0, 0};
+  for (int i = 0; i < count; i++) {
+    lo = smaller(lo, t[i].rows.lo / KEY_BLOCK * KEY_BLOCK), hi = bigger(hi, t[i].rows.hi);
+    t[i].keys = &convertedKeys, t[i].values = &convertedValues;
+  }
+  for (int64_t key = lo; key < hi; key += keys) {
+    const int64_t end = smaller(hi, key + keys);
+    if (isConverted(p)) t->share(key, (int)(end - key));
+    for (int i = 0; i < count; i++) t[i].pass(key, end);
+  }
+}
+
+// Tiles of one group take turns at ranges of keys that stay near: long keys and values come from memory once for all,
+// and are converted once.
 template <class T> XATTN_NOINLINE void attendTogether(const Problem *p, const Plan *plan, int64_t item, void *scratch) {
   T t[T::TOGETHER];
   const int64_t each = ceilDivide(groupsOf(p).rows, T::R), items = ceilDivide(each, plan->together);
@@ -81,14 +104,12 @@ template <class T> XATTN_NOINLINE void attendTogether(const Problem *p, const Pl
   for (int i = 0; i < count; i++) {
     beginTile(t + i, p, group * each + first + i, (char *)scratch + i * T::scratchBytes(p));
     t[i].start(false);
-    t[i].ahead.follows = i == 0;
+    t[i].ahead.follows = t[i].ahead.follows && i == 0;
   }
-  const int64_t keys = bigger(1, NEAR_BYTES / (KEY_BLOCK * keyBytes(p))) * KEY_BLOCK;
-  for (int64_t key = 0; key < p->tk; key += keys) {
-    for (int i = 0; i < count; i++) t[i].pass(key, smaller(p->tk, key + keys));
-  }
+  passTogether(p, t, count, (char *)scratch + count * T::scratchBytes(p));
   for (int i = 0; i < count; i++) {
     t[i].end();
+    t[i].keys = &t[i].ownKeys, t[i].values = &t[i].ownValues;
     attendCarefully(t + i, 0, p->tk);
     writeTile(t + i);
   }
@@ -152,12 +173,20 @@ XATTN_NOINLINE void finishTile(const Problem *p, const Plan *plan, int64_t tile,
   }
 }
 
+template <class T> size_t sharedBytes(const Problem *p) {
+  if constexpr (T::TOGETHER > 1)
+    return T::sharedBytes(p);
+  else
+    return 0;
+}
+
 struct Variant {
   const char *name;
   int rows;     // query rows of a tile
   double cost;  // of a lane, relative to the best variant: what its loads and shuffles add to its multiply-adds
   int together; // tiles that one item may hold
   size_t (*scratch)(const Problem *);
+  size_t (*shared)(const Problem *); // what tiles of one item have in common
   void (*attend)(const Problem *, const Plan *, int64_t, void *, void *);
   void (*finish)(const Problem *, const Plan *, int64_t, void *, void *);
   size_t (*mapScratch)(const Problem *);
@@ -165,31 +194,42 @@ struct Variant {
 };
 
 #define XATTN_VARIANT(name, T, cost)                                                                                   \
-  {name, T::R, cost, T::TOGETHER, T::scratchBytes, attendItem<T>, finishTile<T>, mapScratchBytes<T>, mapItem<T>},
+  {name,           T::R,          cost,          T::TOGETHER,        T::scratchBytes,                                  \
+   sharedBytes<T>, attendItem<T>, finishTile<T>, mapScratchBytes<T>, mapItem<T>},
 #define XATTN_TILE_TYPE(nv, kr, cost) typedef Tile<nv, kr> Tile##nv##x##kr;
 #define XATTN_TILE_VARIANT(nv, kr, cost) XATTN_VARIANT("prefill " #nv "x" #kr, Tile##nv##x##kr, cost)
+#define XATTN_PAIR_TYPE(nv, kr, cost) typedef PairTile<nv, kr> PairTile##nv##x##kr;
+#define XATTN_PAIR_VARIANT(nv, kr, cost) XATTN_VARIANT("prefill bfloat16 dot " #nv "x" #kr, PairTile##nv##x##kr, cost)
 XATTN_TILES(XATTN_TILE_TYPE)
+#ifdef XATTN_PAIRS
+XATTN_PAIR_TILES(XATTN_PAIR_TYPE)
+#endif
 const Variant variants[] = {XATTN_VARIANT("decode", Decode, 1.0) XATTN_TILES(XATTN_TILE_VARIANT)
 #ifdef XATTN_PAIRS
-                                XATTN_VARIANT("prefill bfloat16 dot", PairTile<false>, 1.0)
-                                    XATTN_VARIANT("prefill bfloat16 amx", PairTile<true>, 1.0)
+                                XATTN_PAIR_TILES(XATTN_PAIR_VARIANT) XATTN_VARIANT("prefill bfloat16 amx", AmxTile, 1.0)
 #endif
 };
 #define XATTN_ONE_MORE(nv, kr, cost) +1
 enum { VARIANTS = 1 XATTN_TILES(XATTN_ONE_MORE) }; // those for every type
+#ifdef XATTN_PAIRS
+enum { AMX_VARIANT = VARIANTS XATTN_PAIR_TILES(XATTN_ONE_MORE) };
+#endif
 
 // The tile that wastes least of the rows; decode where they are few.
 int chooseVariant(const Problem *p, int64_t rows) {
   if (rows <= DECODE_ROWS) return 0;
+  int from = 1, to = VARIANTS;
 #ifdef XATTN_PAIRS
-  const bool pairs = p->mayRound && p->key.type == XATTN_BFLOAT16 && p->value.type == XATTN_BFLOAT16;
-  if (pairs && xattn_pairs() != XATTN_NO_PAIRS) return xattn_pairs() == XATTN_DOTS ? VARIANTS : VARIANTS + 1;
+  if (p->mayRound && p->key.type == XATTN_BFLOAT16 && p->value.type == XATTN_BFLOAT16) {
+    if (xattn_pairs() == XATTN_AMX) return AMX_VARIANT;
+    if (xattn_pairs() == XATTN_DOTS) from = VARIANTS, to = AMX_VARIANT;
+  }
 #endif
-  int best = 1;
+  int best = from;
   double least = 0;
-  for (int i = 1; i < VARIANTS; i++) {
+  for (int i = from; i < to; i++) {
     const double cost = (double)(ceilDivide(rows, variants[i].rows) * variants[i].rows) * variants[i].cost;
-    if (i == 1 || cost < least) best = i, least = cost;
+    if (i == from || cost < least) best = i, least = cost;
   }
   return best;
 }
@@ -211,12 +251,13 @@ void plan(const Problem *p, Plan *plan) {
   plan->kernel = v->name;
   const int64_t each = ceilDivide(g.rows, v->rows);
   plan->together = 1;
-  if (isFar(p)) plan->together = bigger(1, smaller(v->together, g.count * each / ENOUGH_ITEMS));
+  if (isFar(p) || isConverted(p)) plan->together = bigger(1, smaller(v->together, g.count * each / ENOUGH_ITEMS));
   plan->tiles = g.count * ceilDivide(each, plan->together);
   // Keys are split where tiles alone would leave threads idle.
   plan->splits = bigger(1, smaller(ENOUGH_ITEMS / bigger(1, plan->tiles), p->tk / SPLIT_KEYS));
   plan->items = plan->tiles * plan->splits;
-  plan->scratch = (plan->together * v->scratch(p) + 63) / 64 * 64;
+  const size_t shared = plan->together > 1 ? v->shared(p) : 0;
+  plan->scratch = (plan->together * v->scratch(p) + shared + 63) / 64 * 64;
   plan->partials = plan->splits > 1 ? (size_t)(plan->items * v->rows * (p->dv + 2)) * sizeof(float) : 0;
   plan->work = (double)p->batch * (double)p->heads * (double)p->tq * (double)p->tk * (double)(p->d + p->dv);
   if (p->map.kind != XATTN_NO_MAP) planMap(p, plan, v);

@@ -1,16 +1,35 @@
 // The one loop that the work is in, and how a length is cut into steps of a size that is known at compile time.
 
+// What a step of a product takes: a float, or a pair of bfloat16 that lie side by side.
+XATTN_INLINE vec factors(const float *a) {
+  return broadcast(a);
+}
+XATTN_INLINE vec addProducts(const float *, vec sum, vec a, vec x) {
+  return fma(a, x, sum);
+}
+#ifdef XATTN_PAIRS
+XATTN_INLINE vec factors(const uint16_t *a) {
+  return broadcastPair(a);
+}
+XATTN_INLINE vec addProducts(const uint16_t *, vec sum, vec a, vec x) {
+  return addDots(sum, a, x);
+}
+#endif
+template <class E> struct Step {
+  enum { ELEMENTS = sizeof(float) / sizeof(E) };
+};
+
 // acc[r][v] += a[r * rowStride + k * stepStride] * lanesIn[k][v] for k < n: q.k with rows = keys and steps along d, and
 // p.v with rows = columns of the value and steps along the keys.
-template <int NV, int N>
-XATTN_INLINE void multiply(vec (&acc)[N][NV], const float *a, int64_t rowStride, int64_t stepStride,
-                           const float *lanesIn, int64_t n) {
+template <int NV, int N, class E>
+XATTN_INLINE void multiply(vec (&acc)[N][NV], const E *a, int64_t rowStride, int64_t stepStride, const float *lanesIn,
+                           int64_t n) {
   for (int64_t k = 0; k < n; k++) {
     vec x[NV];
     XATTN_UNROLL for (int v = 0; v < NV; v++) x[v] = load(lanesIn + v * W);
     XATTN_UNROLL for (int r = 0; r < N; r++) {
-      vec b = broadcast(a + r * rowStride);
-      XATTN_UNROLL for (int v = 0; v < NV; v++) acc[r][v] = fma(b, x[v], acc[r][v]);
+      const vec b = factors(a + r * rowStride);
+      XATTN_UNROLL for (int v = 0; v < NV; v++) acc[r][v] = addProducts(a, acc[r][v], b, x[v]);
     }
     a += stepStride;
     lanesIn += NV * W;

@@ -58,18 +58,34 @@ template <Type T> XATTN_NOINLINE void toFloats(const Operand &from, int64_t star
   }
 }
 
-// Rows of keys or values as float32: where they lie, or converted into scratch.
-XATTN_INLINE const float *asFloats(const Operand &from, int64_t start, int64_t width, int n, float *scratch,
-                                   int64_t *stride) {
-  *stride = from.type == XATTN_FLOAT32 ? from.row : width;
-  if (from.type == XATTN_FLOAT32) return (const float *)from.data + start;
-  if (from.type == XATTN_FLOAT16)
-    toFloats<XATTN_FLOAT16>(from, start, width, n, scratch);
-  else if (from.type == XATTN_BFLOAT16)
-    toFloats<XATTN_BFLOAT16>(from, start, width, n, scratch);
+// Keys or values of a head in another form, from row `from` to row `to`. Tiles of a group may share them.
+struct Converted {
+  void *data;
+  int64_t from, to;
+
+  XATTN_INLINE bool has(int64_t row, int n) const { return row >= from && row + n <= to; }
+};
+
+// `start` is the element index of row 0.
+XATTN_NOINLINE void toFloats(const Operand &x, int64_t start, int64_t width, int64_t row, int n, Converted *c) {
+  float *to = (float *)c->data;
+  start += row * x.row;
+  if (x.type == XATTN_FLOAT16)
+    toFloats<XATTN_FLOAT16>(x, start, width, n, to);
+  else if (x.type == XATTN_BFLOAT16)
+    toFloats<XATTN_BFLOAT16>(x, start, width, n, to);
   else
-    toFloats<XATTN_INT8>(from, start, width, n, scratch);
-  return scratch;
+    toFloats<XATTN_INT8>(x, start, width, n, to);
+  c->from = row, c->to = row + n;
+}
+
+// Rows of keys or values as float32: where they lie, or converted.
+XATTN_INLINE const float *asFloats(const Operand &x, int64_t start, int64_t width, int64_t row, int n, Converted *c,
+                                   int64_t *stride) {
+  *stride = x.type == XATTN_FLOAT32 ? x.row : width;
+  if (x.type == XATTN_FLOAT32) return (const float *)x.data + start + row * x.row;
+  if (!c->has(row, n)) toFloats(x, start, width, row, n, c);
+  return (const float *)c->data + (row - c->from) * width;
 }
 
 // The factor of a row as int8: its largest element becomes 127. NaN where the row has NaN or an infinity, so that the

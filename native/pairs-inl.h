@@ -1,206 +1,198 @@
-// Many queries over bfloat16 keys and values: products of pairs of bfloat16, summed in float32. Scores lie transposed
-// as in attention-inl.h; both products are c[row][lane] = a[row].b[lane] with rows of a in memory one after the other
-// and b in pairs: b[k / 2][lane] holds elements k and k + 1. Queries and probabilities are rounded to bfloat16
-// (relative error 2^-8).
+// Many queries over bfloat16 keys and values: products of pairs of bfloat16, summed in float32. A tile is what it is in
+// attention-inl.h but that q, keys, probabilities and values come in pairs: of neighbours along d, and of two keys.
+// Queries and probabilities are rounded to bfloat16 (relative error 2^-8).
 
-enum { PAIR_LANES = 4 * W, PAIR_STEP = 32 }; // queries of a tile; elements that one step of a product takes
-
-// c[rows][PAIR_LANES] (+)= a[rows][k] b[k / 2][PAIR_LANES]. Rows and k are multiples of W and PAIR_STEP; `stride` is in
-// elements of a.
-XATTN_NOINLINE void productByDots(float *c, const uint16_t *a, int64_t stride, int64_t rows, int64_t k, const float *b,
-                                  bool add) {
-  enum { N = 4, NV = PAIR_LANES / W };
-  for (int64_t row = 0; row < rows; row += N, c += N * PAIR_LANES, a += N * stride) {
-    vec acc[N][NV];
-    XATTN_UNROLL for (int r = 0; r < N; r++) {
-      XATTN_UNROLL for (int v = 0; v < NV; v++) acc[r][v] = add ? load(c + r * PAIR_LANES + v * W) : broadcast(0.0f);
-    }
-    for (int64_t i = 0; i < k / 2; i++) {
-      XATTN_UNROLL for (int r = 0; r < N; r++) {
-        const vec pair = broadcastPair(a + r * stride + 2 * i);
-        XATTN_UNROLL for (int v = 0; v < NV; v++) {
-          acc[r][v] = addDots(acc[r][v], pair, load(b + i * PAIR_LANES + v * W));
-        }
-      }
-    }
-    XATTN_UNROLL for (int r = 0; r < N; r++) {
-      XATTN_UNROLL for (int v = 0; v < NV; v++) store(c + r * PAIR_LANES + v * W, acc[r][v]);
-    }
-  }
-}
-
-// AMX: eight registers of 16 rows of 64 bytes. Four hold c for 16 rows and all lanes.
-XATTN_NOINLINE void productByTiles(float *c, const uint16_t *a, int64_t stride, int64_t rows, int64_t k, const float *b,
-                                   bool add) {
-  enum { BYTES = PAIR_LANES * sizeof(float) };
-  for (int64_t row = 0; row < rows; row += W, c += W * PAIR_LANES, a += W * stride) {
-    if (add) {
-      _tile_loadd(0, c, BYTES);
-      _tile_loadd(1, c + W, BYTES);
-      _tile_loadd(2, c + 2 * W, BYTES);
-      _tile_loadd(3, c + 3 * W, BYTES);
-    } else {
-      _tile_zero(0);
-      _tile_zero(1);
-      _tile_zero(2);
-      _tile_zero(3);
-    }
-    for (int64_t i = 0; i < k; i += PAIR_STEP) {
-      const float *lanes = b + i / 2 * PAIR_LANES;
-      _tile_loadd(4, a + i, stride * sizeof(uint16_t));
-      _tile_loadd(5, lanes, BYTES);
-      _tile_dpbf16ps(0, 4, 5);
-      _tile_loadd(6, lanes + W, BYTES);
-      _tile_dpbf16ps(1, 4, 6);
-      _tile_loadd(5, lanes + 2 * W, BYTES);
-      _tile_dpbf16ps(2, 4, 5);
-      _tile_loadd(6, lanes + 3 * W, BYTES);
-      _tile_dpbf16ps(3, 4, 6);
-    }
-    _tile_stored(0, c, BYTES);
-    _tile_stored(1, c + W, BYTES);
-    _tile_stored(2, c + 2 * W, BYTES);
-    _tile_stored(3, c + 3 * W, BYTES);
-  }
-}
-
-XATTN_INLINE void openTiles() {
-  struct alignas(64) {
-    uint8_t palette, startRow, reserved[14];
-    uint16_t columnBytes[16];
-    uint8_t rows[16];
-  } config = {1, 0, {0}, {0}, {0}};
-  for (int i = 0; i < 8; i++) config.columnBytes[i] = 64, config.rows[i] = W;
-  _tile_loadconfig(&config);
-}
-
-// [rows][lanes] floats to [rows / 2][lanes] pairs, in place; rows behind `count` are zeros.
-XATTN_INLINE void pairRows(float *x, int64_t count, int64_t rows) {
+// [rows][R] floats to [rows / 2][R] pairs, in place; rows behind `count` are zeros.
+template <int R> XATTN_INLINE void pairRows(float *x, int64_t count, int64_t rows) {
   for (int64_t i = 0; i < rows; i += 2) {
-    for (int v = 0; v < PAIR_LANES; v += W) {
-      const vec zero = broadcast(0.0f), low = i < count ? load(x + i * PAIR_LANES + v) : zero;
-      const vec high = i + 1 < count ? load(x + (i + 1) * PAIR_LANES + v) : zero;
-      store(x + i / 2 * PAIR_LANES + v, pairOf(low, high));
+    for (int v = 0; v < R; v += W) {
+      const vec zero = broadcast(0.0f), low = i < count ? load(x + i * R + v) : zero;
+      const vec high = i + 1 < count ? load(x + (i + 1) * R + v) : zero;
+      store(x + i / 2 * R + v, pairOf(low, high));
     }
   }
 }
 
-template <bool AMX> struct PairTile : Tile<4, 6> {
-  typedef Tile<4, 6> Base;
-  enum { R = Base::R, MOST = KEY_BLOCK };
-  uint16_t *keyRows;   // [MOST][depth], where keys cannot be read in place
-  uint16_t *valueRows; // [dv, padded][MOST]: values transposed
-  int64_t depth;       // d, padded
+XATTN_INLINE int64_t padded(int64_t n, int64_t step) {
+  return ceilDivide(n, step) * step;
+}
 
-  static int64_t padded(int64_t n, int64_t step) { return ceilDivide(n, step) * step; }
+XATTN_INLINE const uint16_t *pairsAt(const Operand &x, int64_t start, int64_t row) {
+  return (const uint16_t *)x.data + start + row * x.row;
+}
+
+// Takes a NaN or an infinity out of the values, and gives it to the rows that see it: 0 * NaN would be NaN.
+template <int NV, int KR> XATTN_INLINE void takeOut(Tile<NV, KR> *t, uint16_t *v, int j, int64_t c) {
+  enum { R = Tile<NV, KR>::R };
+  if ((*v & 0x7f80) != 0x7f80) return;
+  const vec x = broadcast(first(loadAs(XATTN_BFLOAT16, v, 0, 1)));
+  for (int g = 0; g < R; g += W) {
+    const vec e = load(t->s + j * R + g), before = load(t->o + c * R + g);
+    store(t->o + c * R + g, select(equal(e, broadcast(0.0f)), before, fma(e, x, before)));
+  }
+  *v = 0;
+}
+
+template <int NV, int KR> struct PairTile : Tile<NV, KR> {
+  typedef Tile<NV, KR> Base;
+  enum { R = Base::R, BLOCK = Base::BLOCK };
+  uint16_t *keyRows; // [BLOCK][d + 1], where keys cannot be read in place: d is odd
+  int64_t width;     // dv, padded
+
+  using Base::p, Base::rows, Base::q, Base::o, Base::s, Base::l, Base::started, Base::values;
 
   static size_t scratchBytes(const Problem *p) {
-    const int64_t d = padded(p->d, PAIR_STEP), dv = padded(p->dv, W);
-    return padded(Base::scratchBytes(p), 64) + (size_t)(MOST * (d + dv)) * sizeof(uint16_t);
+    const int64_t words = BLOCK * (padded(p->d, 2) + padded(p->dv, 2 * W));
+    return (size_t)(padded(Base::scratchBytes(p), 64) + padded(words * sizeof(uint16_t), 64));
   }
 
   void begin(const Problem *problem, int64_t group, int64_t first, void *scratch) {
     Base::begin(problem, group, first, scratch);
-    block = pairBlock, step = PAIR_STEP;
-    depth = padded(p->d, PAIR_STEP);
-    keyRows = (uint16_t *)((char *)scratch + padded(Base::scratchBytes(p), 64));
-    valueRows = keyRows + MOST * depth;
-    pairRows(q, p->d, depth);
+    this->block = pairBlock;
+    this->ahead.keysAhead = Prefetch::KEYS_AHEAD;
+    width = padded(p->dv, 2 * W);
+    this->ownValues.data = (char *)scratch + padded(Base::scratchBytes(p), 64);
+    keyRows = (uint16_t *)this->ownValues.data + BLOCK * width;
+    pairRows<R>(q, p->d, padded(p->d, 2));
   }
 
   static XATTN_NOINLINE void pairBlock(Base *base, int64_t key, int n, bool open) {
     PairTile *t = (PairTile *)base;
-    if (AMX) openTiles();
-    t->scores(key, n);
-    if (open)
-      t->findPeaks(n);
-    else
-      t->adjust(key, n);
-    if (t->mustMove()) t->moveReference(0);
-    t->exponentiate(n);
-    t->addPairs(key, n);
-    if (AMX) _tile_release();
+    int64_t stride;
+    const uint16_t *k = t->keysAt(key, n, &stride);
+    if (!open || t->careful || !t->openBlock(k, stride, key, n)) t->generalBlock(k, stride, key, n, open);
+    const uint16_t *v = t->joinedValues(key, n);
+    inSteps<KR>((int)t->p->dv, [&](auto count, int column) XATTN_LAMBDA_INLINE {
+      t->template valueColumns<decltype(count)::value>(v, 2 * t->width, (n + 1) / 2, column);
+    });
+    t->started = true;
   }
 
-  XATTN_INLINE void product(float *c, const uint16_t *a, int64_t stride, int64_t count, int64_t k, const float *b,
-                            bool add) {
-    if (AMX)
-      productByTiles(c, a, stride, count, k, b, add);
-    else
-      productByDots(c, a, stride, count, k, b, add);
+  const uint16_t *keysAt(int64_t key, int n, int64_t *stride) {
+    const uint16_t *k = pairsAt(p->key, rows.key, key);
+    *stride = p->key.row;
+    if (p->d % 2 == 0) return k;
+    *stride = p->d + 1;
+    for (int64_t j = 0; j < n; j++) {
+      uint16_t *to = keyRows + j * *stride;
+      for (int64_t c = 0; c < p->d; c++) to[c] = k[j * p->key.row + c];
+      to[p->d] = 0;
+    }
+    return keyRows;
   }
 
-  const uint16_t *at(const Operand &x, int64_t start, int64_t row) {
-    return (const uint16_t *)x.data + start + row * x.row;
+  static size_t sharedBytes(const Problem *p) {
+    return (size_t)(Base::SHARED * padded(p->dv, 2 * W)) * sizeof(uint16_t);
+  }
+  static void *sharedValues(const Problem *, void *shared) { return shared; }
+  void share(int64_t key, int n) { joinValues(key, n); }
+
+  // [n / 2][width][2]: values of two keys side by side.
+  const uint16_t *joinedValues(int64_t key, int n) {
+    // The value of a key behind the last may be NaN: then it must not be there.
+    const bool paired = (key - values->from) % 2 == 0 && (n % 2 == 0 || key + n == values->to);
+    if (!values->has(key, n) || !paired) joinValues(key, n);
+    return (const uint16_t *)values->data + (key - values->from) * width;
   }
 
-  // Raw scores of a block.
-  XATTN_INLINE void scores(int64_t key, int n) {
-    const uint16_t *k = at(p->key, rows.key, key);
-    int64_t stride = p->key.row;
-    if (depth != p->d || n % W != 0) {
-      for (int64_t j = 0; j < padded(n, W); j++) {
-        for (int64_t c = 0; c < depth; c += PAIR_STEP) {
-          const int64_t some = j < n ? bigger(0, smaller(PAIR_STEP, p->d - c)) : 0;
-          copyWords(keyRows + j * depth + c, k + j * stride + c, (int)some);
-        }
+  XATTN_NOINLINE void joinValues(int64_t key, int n) {
+    for (int j = 0; j < n; j += 2) {
+      const uint16_t *v = pairsAt(p->value, rows.value, key + j);
+      uint16_t *to = (uint16_t *)values->data + j * width;
+      for (int64_t c = 0; c < p->dv; c += 2 * W) {
+        const int some = (int)smaller(2 * W, p->dv - c);
+        joinWords(to + 2 * c, v + c, some, v + p->value.row + c, j + 1 < n ? some : 0);
       }
-      k = keyRows, stride = depth;
     }
-    product(s, k, stride, padded(n, W), depth, q, false);
+    values->from = key, values->to = key + n;
   }
 
-  // The probabilities of a block are spent: o += p.v.
-  XATTN_NOINLINE void addPairs(int64_t key, int n) {
-    for (int64_t j = 0; j < n; j += PAIR_STEP) {
-      for (int64_t c = 0; c < p->dv; c += W) transposeValues(key, j, n, c);
+  // Probabilities of a block that every row sees as it is. False: a score exceeds its reference by more than HEADROOM.
+  XATTN_NOINLINE bool openBlock(const uint16_t *k, int64_t stride, int64_t key, int n) {
+    if (!started) {
+      const int some = (int)smaller(n, KR);
+      inSteps<KR>(some, [&](auto count, int) XATTN_LAMBDA_INLINE {
+        this->template rawKeys<decltype(count)::value>(k, stride, 0, false);
+      });
+      this->raiseReference(0, some);
     }
-    if (careful) {
-      if (!started) clear();
+    float before[R];
+    for (int v = 0; v < R; v += W) store(before + v, load(l + v));
+    bool within = true;
+    inSteps<KR>(n, [&](auto count, int j) XATTN_LAMBDA_INLINE {
+      enum { N = decltype(count)::value };
+      if (!within) return;
+      this->ahead.advance();
+      this->ahead.follow(p, rows, key + j, N);
+      within = this->template openKeys<N>(k + j * stride, stride, j);
+    });
+    for (int v = 0; v < R && !within; v += W) store(l + v, load(before + v));
+    return within;
+  }
+
+  // The same of N keys, from the keys at k into row j / 2 of s.
+  template <int N> XATTN_NOINLINE bool openKeys(const uint16_t *k, int64_t stride, int j) {
+    vec acc[N][NV];
+    if (XATTN_UNLIKELY((!this->template relativeScores<N, false>(acc, k, stride, j)))) return false;
+    XATTN_UNROLL for (int v = 0; v < NV; v++) {
+      vec total = load(l + v * W);
+      XATTN_UNROLL for (int r = 0; r < N; r += 2) {
+        const vec low = exp2(acc[r][v]), high = r + 1 < N ? exp2(acc[r + 1 < N ? r + 1 : r][v]) : broadcast(0.0f);
+        store(s + (j + r) / 2 * R + v * W, pairOf(low, high));
+        total = add(total, add(low, high));
+      }
+      store(l + v * W, total);
+    }
+    return true;
+  }
+
+  // Probabilities of a block that some rows do not see as it is, or that moves the reference.
+  XATTN_NOINLINE void generalBlock(const uint16_t *k, int64_t stride, int64_t key, int n, bool open) {
+    rawScores(k, stride, n);
+    if (open)
+      this->findPeaks(n);
+    else
+      this->adjust(key, n);
+    if (this->mustMove()) this->moveReference(0);
+    this->exponentiate(n);
+    if (this->careful) {
+      if (!started) this->clear();
       setAside(key, n);
     }
-    pairRows(s, n, padded(n, PAIR_STEP));
-    product(o, valueRows, MOST, padded(p->dv, W), padded(n, PAIR_STEP), s, started);
-    started = true;
+    pairRows<R>(s, n, padded(n, 2));
   }
 
-  // PAIR_STEP keys from the j-th of a block on and W columns of their values, to rows of valueRows.
-  XATTN_INLINE void transposeValues(int64_t key, int64_t j, int n, int64_t c) {
-    const int some = (int)smaller(W, p->dv - c);
-    vec x[W];
-    for (int i = 0; i < W; i++) {
-      const uint16_t *v = at(p->value, rows.value, key + j + 2 * i) + c;
-      x[i] = interleave(v, j + 2 * i < n ? some : 0, v + p->value.row, j + 2 * i + 1 < n ? some : 0);
-    }
-    transpose(x);
-    XATTN_UNROLL for (int i = 0; i < W; i++) store((float *)(valueRows + (c + i) * MOST + j), x[i]);
+  XATTN_INLINE void rawScores(const uint16_t *k, int64_t stride, int n) {
+    inSteps<KR>(n, [&](auto count, int j) XATTN_LAMBDA_INLINE {
+      this->template rawKeys<decltype(count)::value>(k + j * stride, stride, j, false);
+    });
   }
 
-  // Takes NaN and infinities out of the values, and gives them to the rows that see them: 0 * NaN would be NaN.
+  // Raw scores of a block, for a map.
+  void scores(int64_t key, int n) {
+    int64_t stride;
+    const uint16_t *k = keysAt(key, n, &stride);
+    rawScores(k, stride, n);
+  }
+
   XATTN_NOINLINE void setAside(int64_t key, int n) {
+    joinValues(key, n);
+    uint16_t *const joined = (uint16_t *)values->data;
     for (int64_t c = 0; c < p->dv; c++) {
-      for (int j = 0; j < n; j++) {
-        uint16_t *v = valueRows + c * MOST + j;
-        if ((*v & 0x7f80) != 0x7f80) continue;
-        const vec x = broadcast(first(loadAs(XATTN_BFLOAT16, v, 0, 1)));
-        for (int g = 0; g < R; g += W) {
-          const vec e = load(s + j * R + g), before = load(o + c * R + g);
-          store(o + c * R + g, select(equal(e, broadcast(0.0f)), before, fma(e, x, before)));
-        }
-        *v = 0;
-      }
+      for (int j = 0; j < n; j++) takeOut(this, joined + j / 2 * 2 * width + 2 * c + j % 2, j, c);
     }
   }
 };
 
 // The second pass, for a map.
-template <bool AMX> XATTN_NOINLINE bool scoresOf(PairTile<AMX> *t, int64_t key, int n) {
+template <class T> XATTN_NOINLINE bool scoresOfPairs(T *t, int64_t key, int n) {
   const Problem *p = t->p;
   if (p->mask.data && !t->readMask(key, n)) return false;
-  if (AMX) openTiles();
   t->scores(key, n);
-  if (AMX) _tile_release();
   if (isGeneral(p) || key < t->rows.allLo || key + n > t->rows.allHi) t->adjust(key, n);
-  for (int i = 0; i < n * t->R; i += W) store(t->s + i, relative(load(t->s + i), load(t->m + i % t->R)));
+  for (int i = 0; i < n * T::R; i += W) store(t->s + i, relative(load(t->s + i), load(t->m + i % T::R)));
   return true;
+}
+template <int NV, int KR> XATTN_INLINE bool scoresOf(PairTile<NV, KR> *t, int64_t key, int n) {
+  return scoresOfPairs(t, key, n);
 }

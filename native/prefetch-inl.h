@@ -2,6 +2,7 @@
 // streams, so it fetches what the next tile will read and write. One with many outruns the hardware, which reads no
 // further than the end of a page, so it fetches its own keys and values a little ahead.
 
+enum { KEY_BLOCK = 96 };                            // keys that are dealt with at a time
 enum { NEAR_BYTES = 1 << 19, FAR_BYTES = 1 << 20 }; // what a second-level cache holds in part, and does not hold
 
 XATTN_INLINE int64_t keyBytes(const Problem *p) {
@@ -48,13 +49,15 @@ XATTN_INLINE Stream streamOf(const Operand &x, int64_t index, int64_t length, in
 struct Prefetch {
   enum { FEW_KEYS = 1024, ONE_TILE_KEYS = 320, KEYS_AHEAD = 12 };
   Stream query, output, key, value;
-  bool follows; // fetches its own keys and values
+  bool follows;  // fetches its own keys and values
+  int keysAhead; // converted are whole blocks
 
   // `steps` calls of advance() per tile.
   void begin(const Problem *p, const Rows &rows, const Row *row, int64_t group, bool wholeGroup, int64_t steps) {
     const Stream none = {0, 0, 0};
     query = output = key = value = none;
-    follows = isFar(p);
+    follows = isFar(p) || (wholeGroup && p->tk > FEW_KEYS);
+    keysAhead = p->key.type == XATTN_FLOAT32 ? KEYS_AHEAD : KEY_BLOCK;
     if (p->tk > FEW_KEYS) return;
     const int64_t left = p->batch * p->heads * p->tq - 1 - row[rows.count - 1].index, next = smaller(left, rows.count);
     if (isDense(p->query, p->heads, p->tq, p->d)) {
@@ -78,7 +81,7 @@ struct Prefetch {
     if (follows) fetchRows(p->value, rows.value, key, key + n, p->dv);
   }
   XATTN_INLINE void followKeys(const Problem *p, const Rows &rows, int64_t key, int n) {
-    if (follows) fetchRows(p->key, rows.key, key + KEYS_AHEAD, smaller(p->tk, key + KEYS_AHEAD + n), p->d);
+    if (follows) fetchRows(p->key, rows.key, key + keysAhead, smaller(p->tk, key + keysAhead + n), p->d);
   }
 
   XATTN_INLINE void advance() {

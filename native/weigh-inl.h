@@ -73,7 +73,7 @@ template <int NV, int KR> XATTN_NOINLINE bool scoresOf(Tile<NV, KR> *t, int64_t 
   const bool open = within && (!isGeneral(p) || isBoolean(p));
   if (masked && !t->readMask(key, n)) return false;
   int64_t stride;
-  const float *k = asFloats(p->key, t->rows.key + key * p->key.row, p->d, n, t->keys, &stride);
+  const float *k = asFloats(p->key, t->rows.key, p->d, key, n, t->keys, &stride);
   inWholeSteps<KR>(n, [&](auto count, int j) XATTN_LAMBDA_INLINE {
     enum { N = decltype(count)::value };
     t->ahead.followKeys(p, t->rows, key + j, N);
