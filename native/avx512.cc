@@ -210,6 +210,13 @@ XATTN_INLINE void joinWords(uint16_t *to, const uint16_t *low, int lowCount, con
   _mm512_storeu_si512(to, _mm512_permutex2var_epi16(a, from, b));
   _mm512_storeu_si512(to + 32, _mm512_permutex2var_epi16(a, _mm512_add_epi16(from, _mm512_set1_epi16(16)), b));
 }
+// Of numbers that are not NaN, halves rounded up: shifts and additions leave the multipliers alone.
+XATTN_INLINE vec pairOfProbabilities(vec low, vec high) {
+  const __m512i half = _mm512_set1_epi32(0x8000), upper = _mm512_set1_epi32((int)0xffff0000);
+  const __m512i a = _mm512_srli_epi32(_mm512_add_epi32(_mm512_castps_si512(low), half), 16);
+  const __m512i b = _mm512_add_epi32(_mm512_castps_si512(high), half);
+  return _mm512_castsi512_ps(_mm512_or_si512(a, _mm512_and_si512(b, upper)));
+}
 XATTN_INLINE vec interleave(const uint16_t *low, int lowCount, const uint16_t *high, int highCount) {
   return joinWords(words(low, lowCount), words(high, highCount));
 }

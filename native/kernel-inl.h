@@ -81,7 +81,7 @@ XATTN_INLINE bool isConverted(const Problem *p) {
 // Ranges of keys, one after the other, for tiles of one group in turn.
 template <class T> XATTN_INLINE void passTogether(const Problem *p, T *t, int count, void *shared) {
   int64_t keys = bigger(1, NEAR_BYTES / (KEY_BLOCK * keyBytes(p))) * KEY_BLOCK, lo = p->tk, hi = 0;
-  if (isConverted(p)) keys = T::SHARED;
+  if (isConverted(p)) keys = t->ahead.keysAhead = t->ahead.valuesAhead = T::SHARED;
   Converted convertedKeys = {shared, 0, 0}, convertedValues = {T::sharedValues(p, shared), 0, 0};
   for (int i = 0; i < count; i++) {
     lo = smaller(lo, t[i].rows.lo / KEY_BLOCK * KEY_BLOCK), hi = bigger(hi, t[i].rows.hi);
@@ -104,7 +104,7 @@ template <class T> XATTN_NOINLINE void attendTogether(const Problem *p, const Pl
   for (int i = 0; i < count; i++) {
     beginTile(t + i, p, group * each + first + i, (char *)scratch + i * T::scratchBytes(p));
     t[i].start(false);
-    t[i].ahead.follows = t[i].ahead.follows && i == 0;
+    t[i].ahead.follows = i == 0;
   }
   passTogether(p, t, count, (char *)scratch + count * T::scratchBytes(p));
   for (int i = 0; i < count; i++) {

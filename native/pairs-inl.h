@@ -138,7 +138,7 @@ template <int NV, int KR> struct PairTile : Tile<NV, KR> {
       vec total = load(l + v * W);
       XATTN_UNROLL for (int r = 0; r < N; r += 2) {
         const vec low = exp2(acc[r][v]), high = r + 1 < N ? exp2(acc[r + 1 < N ? r + 1 : r][v]) : broadcast(0.0f);
-        store(s + (j + r) / 2 * R + v * W, pairOf(low, high));
+        store(s + (j + r) / 2 * R + v * W, pairOfProbabilities(low, high));
         total = add(total, add(low, high));
       }
       store(l + v * W, total);

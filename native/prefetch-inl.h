@@ -49,15 +49,15 @@ XATTN_INLINE Stream streamOf(const Operand &x, int64_t index, int64_t length, in
 struct Prefetch {
   enum { FEW_KEYS = 1024, ONE_TILE_KEYS = 320, KEYS_AHEAD = 12 };
   Stream query, output, key, value;
-  bool follows;  // fetches its own keys and values
-  int keysAhead; // converted are whole blocks
+  bool follows;                   // fetches its own keys and values
+  int64_t keysAhead, valuesAhead; // converted are whole blocks of keys
 
   // `steps` calls of advance() per tile.
   void begin(const Problem *p, const Rows &rows, const Row *row, int64_t group, bool wholeGroup, int64_t steps) {
     const Stream none = {0, 0, 0};
     query = output = key = value = none;
     follows = isFar(p) || (wholeGroup && p->tk > FEW_KEYS);
-    keysAhead = p->key.type == XATTN_FLOAT32 ? KEYS_AHEAD : KEY_BLOCK;
+    keysAhead = p->key.type == XATTN_FLOAT32 ? KEYS_AHEAD : KEY_BLOCK, valuesAhead = 0;
     if (p->tk > FEW_KEYS) return;
     const int64_t left = p->batch * p->heads * p->tq - 1 - row[rows.count - 1].index, next = smaller(left, rows.count);
     if (isDense(p->query, p->heads, p->tq, p->d)) {
@@ -78,7 +78,8 @@ struct Prefetch {
   // Before the scores of n keys: keys that scores want soon, and values that are wanted after the block.
   XATTN_INLINE void follow(const Problem *p, const Rows &rows, int64_t key, int n) {
     followKeys(p, rows, key, n);
-    if (follows) fetchRows(p->value, rows.value, key, key + n, p->dv);
+    key += valuesAhead;
+    if (follows) fetchRows(p->value, rows.value, key, smaller(p->tk, key + n), p->dv);
   }
   XATTN_INLINE void followKeys(const Problem *p, const Rows &rows, int64_t key, int n) {
     if (follows) fetchRows(p->key, rows.key, key + keysAhead, smaller(p->tk, key + keysAhead + n), p->d);
