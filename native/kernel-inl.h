@@ -16,22 +16,32 @@
 #include "amx-inl.h"
 #endif
 
-// Factors that o and the probabilities are multiplied by in the end, what a map needs of the rows, and lse: a sink adds
-// e^(sink - m) to the sum l.
+// A sink adds e^(sink - m) to the sum l, and may move m; `own` is the factor of what was summed up before.
+XATTN_INLINE void addSink(vec sink, Units units, vec *m, vec *l, vec *own) {
+  const vec none = broadcast(-INFINITE), zero = broadcast(0.0f);
+  const lanes empty = equal(*l, zero), sunk = less(none, sink);
+  const vec s = mul(sink, broadcast(LOG2E / units.log2));
+  const vec highest = select(sunk, select(empty, s, max(s, *m)), *m);
+  *own = select(empty, zero, exp2(mul(sub(*m, highest), broadcast(units.log2))));
+  *l = add(mul(*l, *own), select(sunk, exp2(mul(sub(s, highest), broadcast(units.log2))), zero));
+  *m = highest;
+}
+
+// Factors that o and the probabilities are multiplied by in the end, what a map needs of the rows, and lse.
 XATTN_NOINLINE void conclude(const Problem *p, const Row *row, int count, Units units, const float *m, const float *l,
                              float *factor) {
   for (int g = 0; g < count; g += W) {
     float sink[W], top[W], total[W];
-    for (int i = 0; i < W; i++) sink[i] = g + i < count ? row[g + i].sink : -INFINITE;
-    const vec none = broadcast(-INFINITE), zero = broadcast(0.0f), reference = load(m + g), sum = load(l + g);
-    const lanes empty = equal(sum, zero), sunk = less(none, load(sink));
-    const vec s = mul(load(sink), broadcast(LOG2E / units.log2));
-    vec highest = select(sunk, select(empty, s, max(s, reference)), reference);
-    const vec own = select(empty, zero, exp2(mul(sub(reference, highest), broadcast(units.log2))));
-    vec all = add(mul(sum, own), select(sunk, exp2(mul(sub(s, highest), broadcast(units.log2))), zero));
-    store(factor + g, select(empty, zero, div(own, all)));
-    store(top, highest);
-    store(total, all);
+    const vec zero = broadcast(0.0f);
+    vec reference = load(m + g), sum = load(l + g), own = broadcast(1.0f);
+    const lanes empty = equal(sum, zero);
+    if (p->sinks) {
+      for (int i = 0; i < W; i++) sink[i] = g + i < count ? row[g + i].sink : -INFINITE;
+      addSink(load(sink), units, &reference, &sum, &own);
+    }
+    store(factor + g, select(empty, zero, div(own, sum)));
+    store(top, reference);
+    store(total, sum);
     for (int i = 0; p->lse && i < W && g + i < count; i++) {
       const double sum = (double)top[i] * units.natural + logf(total[i]);
       p->lse[row[g + i].index] = l[g + i] == 0 ? row[g + i].sink : (float)sum;
