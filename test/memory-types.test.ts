@@ -58,6 +58,20 @@ describe.each(MEMORY_TYPES)("a %s memory", (type) => {
     }
   });
 
+  test("shows no query the NaN of a key that only others see", () => {
+    const [heads, tq, tk, d, seen] = [16, 64, 101, 8, 77];
+    const { query, key, value } = makeCase({ heads, tq: 4 * tq, tk, d });
+    value.data.fill(NaN, seen * d, tk * d); // of the first head
+    const memory = new KeyValueMemory(key, value, { type });
+    const dims = [4, heads, tq, d];
+    const { output } = attentionSync({ ...query, dims }, memory, { keyLengths: [seen, tk, seen, tk] });
+    for (const entry of [0, 1, 2, 3]) {
+      const from = entry * heads * tq * d;
+      const isFinite = [...output.data.slice(from, from + tq * d)].every(Number.isFinite);
+      expect(isFinite).toBe(entry % 2 === 0);
+    }
+  });
+
   test("has the error that rounding its elements explains", () => {
     for (const sizes of [
       { heads: 8, tq: 1, tk: 1500, d: 64 },
