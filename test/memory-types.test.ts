@@ -67,7 +67,9 @@ describe.each(MEMORY_TYPES)("a %s memory", (type) => {
     const { output } = attentionSync({ ...query, dims }, memory, { keyLengths: [seen, tk, seen, tk] });
     for (const entry of [0, 1, 2, 3]) {
       const from = entry * heads * tq * d;
-      const finite = Array.from(output.data).slice(from, from + tq * d).every(Number.isFinite);
+      const finite = Array.from(output.data)
+        .slice(from, from + tq * d)
+        .every(Number.isFinite);
       expect(finite).toBe(entry % 2 === 0);
     }
   });
