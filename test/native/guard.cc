@@ -1,11 +1,14 @@
 // Every kernel of this CPU on arrays that end, then begin, at a page that nobody may touch. Inputs are read-only, what
 // lies beside an array must stay as it was, and the results must be right.
 #include "../../native/dispatch.h"
+#include "blocks.h"
 #include "guarded.h"
+#include "problems.h"
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
+#include <functional>
+#include <map>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <vector>
@@ -41,6 +44,23 @@ std::vector<Sizes> allSizes(int64_t randomOnes) {
   return all;
 }
 
+// Of the building blocks, which have fewer: each with every other one as width and as outputs.
+std::vector<BlockSizes> allBlockSizes(int64_t randomOnes) {
+  std::vector<BlockSizes> all;
+  const size_t count = std::size(LENGTHS);
+  for (size_t a = 0; a < count; a++) {
+    for (size_t b = 0; b < count; b++) all.push_back({LENGTHS[(3 * a + b) % count], LENGTHS[a], LENGTHS[b]});
+  }
+  for (int64_t width : {511, 512, 513, 1024, 1025}) { // inputs that a linear layer takes at a time
+    for (int64_t rows : {1, 5, 6, 7, 97}) all.push_back({rows, width, 33});
+  }
+  for (int64_t seed = 0; seed < randomOnes; seed++) {
+    Choices choices(seed);
+    all.push_back(chooseBlockSizes(choices));
+  }
+  return all;
+}
+
 // For the handler of faults.
 const GuardedMemory *watched[2];
 std::string running;
@@ -71,58 +91,88 @@ const char *sideName(Side side) {
   return side == Side::BEHIND ? "guards behind" : "guards before";
 }
 
-void runKernel(const Kernel &kernel, const Problem &p, const Results &expected, GuardedMemory &arrays, uint64_t seed) {
+void runKernel(const Kernel &kernel, const Call &call, GuardedMemory &arrays, uint64_t seed) {
   GuardedMemory working(arrays.side);
   watched[1] = &working;
   arrays.spoilOutputs();
   Choices choices(seed);
-  attend(kernel, p, choices, working);
+  const std::string wrong = call.run(kernel, choices, working);
   for (const GuardedMemory *memory : {&arrays, &working}) {
     if (const char *name = memory->writtenBeside()) fail(std::string("wrote beside \"") + name + '"');
   }
-  const std::string wrong = disagreement(p, expected);
   if (!wrong.empty()) fail(wrong);
   watched[1] = nullptr;
 }
 
-void runCall(const Sizes &sizes, uint64_t seed, Side side) {
+using Make = std::function<AnyCall(Choices &, Memory &)>;
+
+void runCall(const Make &make, uint64_t seed, Side side) {
   GuardedMemory arrays(side);
   watched[0] = &arrays;
   Choices choices(seed);
-  const Problem p = makeProblem(sizes, choices, arrays);
+  const AnyCall call = make(choices, arrays);
   arrays.protectInputs();
-  const Results expected = naive(p);
   for (int i = 0; i < usableKernels().count; i++) {
     const Kernel &kernel = *usableKernels().list[i];
-    running = std::string(kernel.name) + ", " + sideName(side) + ", seed " + std::to_string(seed) + ", " + describe(p);
-    runKernel(kernel, p, expected, arrays, seed);
+    running = std::string(kernel.name) + ", " + sideName(side) + ", seed " + std::to_string(seed) + ", " +
+              call->description();
+    runKernel(kernel, *call, arrays, seed);
   }
   watched[0] = nullptr;
 }
 
-// Whether a call that goes one number too far is noticed: else all that follows would prove nothing.
-void expectFault(const Kernel &kernel, Side side, const char *which) {
+// Whether what a child process does ends as faults do.
+template <class Body> bool isNoticed(const Body &body) {
   const pid_t child = fork();
   if (child == 0) {
     std::freopen("/dev/null", "w", stderr);
-    GuardedMemory arrays(side), working(side);
-    Choices choices(1);
-    Problem p = makeProblem({1, 1, 1, 20, 33, 17, 19}, choices, arrays);
-    p.causal = 0, p.windowLeft = p.windowRight = -1, p.keyLengths = nullptr, p.mask.data = nullptr; // read every key
-    arrays.protectInputs();
-    Operand &operand = *(which[0] == 'q'   ? &p.query
-                         : which[0] == 'k' ? &p.key
-                         : which[0] == 'v' ? &p.value
-                                           : &p.output);
-    const int64_t step = static_cast<int64_t>(sizeOf(operand.type));
-    operand.data = static_cast<const char *>(operand.data) + (side == Side::BEHIND ? step : -step);
-    attend(kernel, p, choices, working);
+    body();
     _exit(0);
   }
   int status = 0;
   waitpid(child, &status, 0);
+  return WIFEXITED(status) && WEXITSTATUS(status) == 1;
+}
+
+// Else all that follows would prove nothing: who reads beside an array is noticed, and so is every array that calls
+// use.
+void expectFaults(const Make &make, Side side, const Kernel &kernel) {
+  const auto readBeside = [side] {
+    GuardedMemory memory(side);
+    const auto *array = static_cast<const volatile uint8_t *>(memory.take("array", 12, 4));
+    static_cast<void>(array[side == Side::BEHIND ? 12 : -1]);
+  };
   running = std::string(kernel.name) + ", " + sideName(side);
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 1) fail(std::string("nobody noticed a shifted ") + which);
+  if (!isNoticed(readBeside)) fail("nobody noticed a read beside an array");
+  std::map<std::string, bool> noticed;
+  for (uint64_t seed = 0; seed < 30; seed++) {
+    GuardedMemory arrays(side), working(side);
+    Choices choices(seed);
+    const AnyCall call = make(choices, arrays);
+    for (const char *name : arrays.names()) {
+      const auto runHidden = [&] {
+        arrays.hide(name);
+        call->run(kernel, choices, working);
+      };
+      noticed[name] = noticed[name] || isNoticed(runHidden);
+    }
+  }
+  for (const auto &[name, was] : noticed) {
+    if (!was) fail("nobody noticed when \"" + name + "\" was hidden");
+  }
+}
+
+std::vector<Make> allCalls(int64_t randomOnes) {
+  std::vector<Make> all;
+  for (const Sizes &sizes : allSizes(randomOnes)) {
+    all.push_back([sizes](Choices &choices, Memory &memory) { return makeAttention(sizes, choices, memory); });
+  }
+  for (const BlockSizes &sizes : allBlockSizes(randomOnes)) {
+    for (MakeBlock *make : BLOCKS) {
+      all.push_back([=](Choices &choices, Memory &memory) { return make(sizes, choices, memory); });
+    }
+  }
+  return all;
 }
 
 } // namespace
@@ -130,10 +180,15 @@ void expectFault(const Kernel &kernel, Side side, const char *which) {
 // guard [NUMBER OF RANDOM CALLS]
 int main(int count, char **arguments) {
   watchFaults();
-  const std::vector<Sizes> all = allSizes(count > 1 ? std::atoll(arguments[1]) : 2000);
+  const std::vector<Make> all = allCalls(count > 1 ? std::atoll(arguments[1]) : 2000);
   for (Side side : {Side::BEHIND, Side::BEFORE}) {
     for (int i = 0; i < usableKernels().count; i++) {
-      for (const char *which : {"query", "key", "value", "output"}) expectFault(*usableKernels().list[i], side, which);
+      const Kernel &kernel = *usableKernels().list[i];
+      const auto attention = [](auto &c, auto &memory) { return makeAttention({1, 1, 1, 20, 33, 17, 19}, c, memory); };
+      expectFaults(attention, side, kernel);
+      for (MakeBlock *make : BLOCKS) {
+        expectFaults([=](auto &choices, auto &memory) { return make({7, 33, 19}, choices, memory); }, side, kernel);
+      }
     }
     for (size_t n = 0; n < all.size(); n++) runCall(all[n], n, side);
   }

@@ -10,8 +10,9 @@ static const size_t PAGE = static_cast<size_t>(sysconf(_SC_PAGESIZE));
 static const uint8_t KNOWN = 0xa5;
 
 bool GuardedMemory::Array::isOutput() const {
-  const char *const OUTPUTS[] = {"output", "lse", "values", "indices"};
-  return std::any_of(OUTPUTS, OUTPUTS + 4, [this](const char *output) { return !std::strcmp(name, output); });
+  const char *const OUTPUTS[] = {"output", "lse", "values", "indices", "y", "row", "scale"};
+  return std::any_of(std::begin(OUTPUTS), std::end(OUTPUTS),
+                     [this](auto output) { return !std::strcmp(name, output); });
 }
 
 GuardedMemory::~GuardedMemory() {
@@ -43,6 +44,18 @@ void GuardedMemory::spoilOutputs() {
   for (const Array &array : arrays) {
     if (array.isOutput()) std::memset(array.data, 0xff, array.bytes);
   }
+}
+
+void GuardedMemory::hide(const char *name) {
+  for (const Array &array : arrays) {
+    if (!std::strcmp(array.name, name)) mprotect(array.pages + PAGE, array.room, PROT_NONE);
+  }
+}
+
+std::vector<const char *> GuardedMemory::names() const {
+  std::vector<const char *> all;
+  for (const Array &array : arrays) all.push_back(array.name);
+  return all;
 }
 
 const char *GuardedMemory::nameAt(const void *address) const {

@@ -1,6 +1,6 @@
 // Arrays between pages that nobody may touch.
 #pragma once
-#include "calls.h"
+#include "call.h"
 #include <vector>
 
 // Which of the two pages an array touches; towards the other one, to the next page's bound, lie bytes of a known value.
@@ -16,11 +16,16 @@ public:
   // With the guard behind, up to alignment - 1 known bytes lie between the array's end and the page.
   void *take(const char *name, size_t bytes, size_t alignment) override;
 
-  // From now on only "output", "lse", "values" and "indices" may be written.
+  // From now on only outputs may be written: "output", "lse", "values", "indices", "y", "row" and "scale".
   void protectInputs();
 
-  // Those three hold garbage again.
+  // Those hold garbage again.
   void spoilOutputs();
+
+  // From now on nobody may touch the arrays of this name.
+  void hide(const char *name);
+
+  std::vector<const char *> names() const;
 
   // The array that an address is in or beside; nullptr: none.
   const char *nameAt(const void *address) const;

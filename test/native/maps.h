@@ -1,6 +1,7 @@
 // Maps of made-up calls, and what they should hold.
 #pragma once
-#include "calls.h"
+#include "call.h"
+#include "naive.h"
 
 void makeMap(Problem &, Choices &, Memory &);
 

@@ -1,12 +1,9 @@
-#include "calls.h"
+#include "problems.h"
+#include "arrays.h"
 #include "maps.h"
 #include <algorithm>
 #include <cstring>
 #include <functional>
-
-static Type chooseFloat(Choices &choices) {
-  return choices.pick({XATTN_FLOAT32, XATTN_FLOAT32, XATTN_FLOAT16, XATTN_BFLOAT16});
-}
 
 Sizes chooseSizes(Choices &choices) {
   auto length = [&](int64_t most) { return choices.chance(50) ? choices.between(1, 20) : choices.between(1, most); };
@@ -25,10 +22,6 @@ Sizes chooseSizes(Choices &choices) {
          choices.between(1, 20)};
   }
   return s;
-}
-
-static void fill(Type type, void *data, int64_t count, const std::function<double()> &number) {
-  for (int64_t at = 0; at < count; at++) putNumber(type, data, at, number());
 }
 
 // Strides of a tensor [batch, heads, rows, columns], 0 where it has one entry of a dimension: rows of a head together
@@ -85,7 +78,7 @@ static void makeInt8(Operand &x, const char *name, int64_t batch, int64_t heads,
   void *data = memory.take(name, count, 1);
   x.data = data;
   fill(x.type, data, count, [&] { return std::round(63 * choices.number()); });
-  auto *scales = static_cast<float *>(memory.take("scales", 4 * batch * heads * rows, 4));
+  float *scales = takeFloats(memory, "scales", batch * heads * rows);
   x.scales = scales;
   fill(XATTN_FLOAT32, scales, batch * heads * rows, [&] { return choices.number() / 127; });
 }
@@ -103,8 +96,7 @@ static void makeOutput(Problem &p, Choices &choices, Memory &memory) {
   const int64_t count = reachOf(p.output, p.batch, p.heads, p.tq, p.dv);
   p.output.data = memory.take("output", count * sizeOf(p.output.type), sizeOf(p.output.type));
   const int64_t rows = p.batch * p.heads * p.tq;
-  auto floats = [&](const char *name, int64_t count) { return static_cast<float *>(memory.take(name, 4 * count, 4)); };
-  p.lse = choices.chance(50) ? floats("lse", rows) : nullptr;
+  p.lse = choices.chance(50) ? takeFloats(memory, "lse", rows) : nullptr;
   if (choices.chance(40)) makeMap(p, choices, memory);
 }
 
@@ -140,7 +132,7 @@ static void makeOptions(Problem &p, Choices &choices, Memory &memory) {
     return list;
   };
   auto floats = [&](const char *name, const std::function<float()> &number) {
-    auto *list = static_cast<float *>(memory.take(name, 4 * p.heads, 4));
+    float *list = takeFloats(memory, name, p.heads);
     for (int64_t h = 0; h < p.heads; h++) list[h] = number();
     return list;
   };
@@ -184,7 +176,7 @@ static void spoilUnseen(const Problem &p, double bad) {
   }
 }
 
-Problem makeProblem(const Sizes &s, Choices &choices, Memory &memory) {
+static Problem makeProblem(const Sizes &s, Choices &choices, Memory &memory) {
   Problem p = {};
   p.batch = s.batch, p.heads = s.heads, p.kvHeads = s.kvHeads, p.tq = s.tq, p.tk = s.tk, p.d = s.d, p.dv = s.dv;
   auto shared = [&] { return choices.chance(30) ? 1 : s.batch; };
@@ -198,7 +190,7 @@ Problem makeProblem(const Sizes &s, Choices &choices, Memory &memory) {
   return p;
 }
 
-void attend(const Kernel &kernel, Problem p, Choices &choices, Memory &memory) {
+static void attend(const Kernel &kernel, Problem p, Choices &choices, Memory &memory) {
   Plan plan = {};
   kernel.plan(&p, &plan);
   clearMap(p);
@@ -219,7 +211,7 @@ void attend(const Kernel &kernel, Problem p, Choices &choices, Memory &memory) {
   }
 }
 
-std::string describe(const Problem &p) {
+static std::string describe(const Problem &p) {
   static const char *const TYPES[] = {"float32", "float16", "bfloat16", "bool", "int8"};
   std::string text;
   auto add = [&](const char *name, int64_t x) {
@@ -240,4 +232,28 @@ std::string describe(const Problem &p) {
   if (p.lse) text += ", lse";
   if (p.map.kind != XATTN_NO_MAP) add("map", p.map.kind);
   return text;
+}
+
+namespace {
+
+class AttentionCall : public Call {
+public:
+  explicit AttentionCall(const Problem &problem) : problem(problem), expected(naive(problem)) {}
+
+  std::string run(const Kernel &kernel, Choices &choices, Memory &memory) const override {
+    attend(kernel, problem, choices, memory);
+    return disagreement(problem, expected);
+  }
+
+  std::string description() const override { return describe(problem); }
+
+private:
+  const Problem problem;
+  const Results expected;
+};
+
+} // namespace
+
+AnyCall makeAttention(const Sizes &sizes, Choices &choices, Memory &memory) {
+  return std::make_unique<AttentionCall>(makeProblem(sizes, choices, memory));
 }
