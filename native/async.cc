@@ -70,7 +70,7 @@ Environment *newEnvironment(napi_env env) {
 void begin(napi_env env, Environment &environment, std::unique_ptr<AsyncJob> job, const napi_value *arrays,
            size_t count, napi_value cancel) {
   if (isSmall(job->plan)) {
-    run(*job, environment.scratch);
+    run(*job, environment);
     return resolve(env, job->promise);
   }
   job->owner = &environment;

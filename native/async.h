@@ -4,9 +4,8 @@
 #include <memory>
 #include <node_api.h>
 
-// What one JavaScript thread has of the pool; the owner of its asynchronous jobs.
+// What one JavaScript thread has of the pool.
 struct Environment : Owner {
-  Buffer scratch;                  // of synchronous jobs
   napi_threadsafe_function settle; // keeps the event loop alive while jobs are in flight
   int64_t inFlight = 0;
 };

@@ -87,7 +87,7 @@ napi_value attend(napi_env env, napi_callback_info info) {
   Job job;
   try {
     unpack(env, arguments.values, job);
-    run(job, arguments.environment->scratch);
+    run(job, *arguments.environment);
   } catch (...) {
     napi_throw(env, caughtError(env));
   }

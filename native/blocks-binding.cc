@@ -116,7 +116,7 @@ napi_value linear(napi_env env, napi_callback_info info) {
   Values values(env, info);
   return guarded(env, [&]() -> napi_value {
     LinearJob job(values);
-    run(job, values.environment->scratch);
+    run(job, *values.environment);
     return nullptr;
   });
 }
@@ -171,7 +171,7 @@ napi_value overRows(napi_env env, napi_callback_info info, void (*Blocks::*block
   Values values(env, info);
   return guarded(env, [&]() -> napi_value {
     RowsJob<Call> job(values, block);
-    run(job, values.environment->scratch);
+    run(job, *values.environment);
     return nullptr;
   });
 }

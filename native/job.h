@@ -3,6 +3,7 @@
 #include "kernel.h"
 #include <atomic>
 #include <cstddef>
+#include <list>
 
 // Memory that grows and never shrinks, 64-byte aligned.
 class Buffer {
@@ -21,10 +22,18 @@ private:
   size_t size = 0;
 };
 
-// What asynchronous jobs belong to, and what may have to go before they are done.
+struct Job;
+
+// A JavaScript thread: what jobs belong to, and what may have to go before they are done.
 struct Owner {
   std::atomic<bool> leaving{false};
-  int64_t jobs = 0; // submitted and not yet over; the pool's
+  Buffer scratch; // of synchronous jobs
+
+  // The pool's.
+  int64_t jobs = 0;         // submitted and not yet over
+  int64_t underWay = 0;     // of these, those that may hold memory
+  std::list<Job *> turns;   // that may have items to claim, next turn first
+  std::list<Job *> waiting; // for others to end
 };
 
 // Items that follow one another share keys and pages. So every thread begins with a range of its own; at its end it
@@ -42,8 +51,9 @@ struct Job {
   int64_t wanted;                                             // at most so many threads at once; 0: the pool's size
   void (*item)(Job &, int64_t item, void *scratch) = nullptr; // for work that is not the kernel's attention
 
-  // Asynchronous jobs only.
   Owner *owner = nullptr;
+
+  // Asynchronous jobs only.
   const std::atomic<int32_t> *cancel = nullptr; // looked at between two items: nonzero leaves out the others
   void (*done)(Job &) = nullptr;                // called once, by any thread, without a lock; may delete the job
   std::atomic<bool> failed{false};              // for want of memory the results are incomplete
@@ -52,7 +62,7 @@ struct Job {
   int64_t threads = 1;             // at most so many at once
   int64_t joined = 0;              // threads that have begun, and so the range of the next one
   std::atomic<int64_t> workers{0}; // pool threads that work on it
-  bool queued = false;
+  bool queued = false;             // among its owner's turns
 
   // Where the plan has splits or a map. Its first thread allocates: jobs that wait hold no memory.
   bool prepared = false;

@@ -1,10 +1,10 @@
 #include "parallel.h"
 #include "cpus.h"
+#include "queue.h"
 #include "thread.h"
 
 #include <algorithm>
 #include <chrono>
-#include <list>
 #include <mutex>
 #include <new>
 #include <system_error>
@@ -20,6 +20,10 @@ constexpr double SMALL_WORK = 1e6;
 
 // While other jobs wait, a pool thread leaves a job after so long. Most jobs are over by then.
 constexpr Clock::duration TURN = std::chrono::milliseconds(4);
+
+// Asynchronous jobs of a JavaScript thread that are under way at a time, besides one for each thread of the pool. More
+// of them, and short ones need not wait for the end of long ones; fewer, and less memory is held by jobs begun.
+constexpr int64_t MORE_UNDER_WAY = 16;
 
 // What it takes to wake a thread whose core sleeps. A thread that has just worked waits so long with its eyes open, and
 // only then sleeps: its waits cost at most twice the least that they could.
@@ -45,7 +49,6 @@ public:
 
 private:
   void enqueue(Job &job);
-  void dequeue(Job &job);
   void serve();
   Job *pick();
   void wakeOneForWork();
@@ -58,8 +61,7 @@ private:
   std::mutex mutex;                              // guards what follows, and the pool's part of jobs and owners
   Condition wake;                                // threads without work sleep on it
   Condition settled;                             // some job has lost its last worker, or some owner its last job
-  std::list<Job *> queue;                        // jobs that may have items to claim, next turn first
-  std::atomic<size_t> waiting{0};                // length of the queue
+  Queue queue{size + MORE_UNDER_WAY};            // its size may be read without
   std::atomic<int64_t> running{0};               // threads at work, callers included
   int64_t started = 0, watching = 0, asleep = 0; // pool threads
 };
@@ -79,7 +81,7 @@ void Pool::run(Job &job, void *scratch) {
   work(job, range, scratch, [] { return true; });
   lock.lock();
   running--;
-  dequeue(job);
+  queue.remove(job);
   wakeOneForWork();
   lock.unlock();
   watchFor([&] { return job.workers == 0; });
@@ -90,9 +92,10 @@ void Pool::run(Job &job, void *scratch) {
 
 void Pool::submit(Job &job) {
   Lock lock(mutex);
-  enqueue(job);
+  if (queue.admit(job)) enqueue(job);
   if (started == 0) {
-    dequeue(job);
+    queue.remove(job);
+    queue.end(job);
     throw std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again),
                             "no thread could be started");
   }
@@ -100,18 +103,9 @@ void Pool::submit(Job &job) {
 }
 
 void Pool::enqueue(Job &job) {
-  queue.push_back(&job);
-  waiting = queue.size();
-  job.queued = true;
+  queue.push(job);
   while (started < helpers(job) && startThread([] { pool().serve(); })) started++;
   for (int64_t n = std::min(helpers(job) - watching, asleep); n > 0; n--) wake.notify_one();
-}
-
-void Pool::dequeue(Job &job) {
-  if (!job.queued) return;
-  queue.erase(std::find(queue.begin(), queue.end(), &job));
-  waiting = queue.size();
-  job.queued = false;
 }
 
 // A pool thread's life.
@@ -126,7 +120,7 @@ void Pool::serve() {
     } else if (hasWorked) {
       watching++;
       lock.unlock();
-      watchFor([this] { return waiting > 0; });
+      watchFor([this] { return queue.size() > 0; });
       lock.lock();
       watching--;
       hasWorked = false;
@@ -140,10 +134,8 @@ void Pool::serve() {
 
 // The first job that has use for a thread. None is passed over because too many threads run, or it might wait for ever.
 Job *Pool::pick() {
-  for (Job *job : queue) {
-    if (job->workers < helpers(*job) && !isExhausted(*job)) return running < most(*job) ? job : nullptr;
-  }
-  return nullptr;
+  Job *job = queue.first([](Job &job) { return job.workers < helpers(job) && !isExhausted(job); });
+  return job != nullptr && running < most(*job) ? job : nullptr;
 }
 
 void Pool::wakeOneForWork() {
@@ -154,6 +146,7 @@ void Pool::wakeOneForWork() {
 void Pool::help(Job &job, Buffer &scratch, Lock &lock) {
   job.workers++;
   running++;
+  queue.moveOwnerBack(job);
   wakeOneForWork();
   try {
     prepare(job);
@@ -161,7 +154,7 @@ void Pool::help(Job &job, Buffer &scratch, Lock &lock) {
     lock.unlock();
     void *memory = scratch.reserve(job.plan.scratch);
     auto end = Clock::now() + TURN;
-    work(job, range, memory, [&] { return running <= most(job) && (waiting <= 1 || Clock::now() < end); });
+    work(job, range, memory, [&] { return running <= most(job) && (queue.size() <= 1 || Clock::now() < end); });
   } catch (const std::bad_alloc &) {
     job.failed = true;
     leaveOutTheRest(job);
@@ -173,8 +166,8 @@ void Pool::leave(Job &job, Lock &lock) {
   running--;
   if (isCancelled(job)) leaveOutTheRest(job);
   bool exhausted = isExhausted(job), last = job.workers == 1, asynchronous = job.done != nullptr;
-  if (exhausted) dequeue(job);
-  if (job.queued) queue.splice(queue.end(), queue, std::find(queue.begin(), queue.end(), &job));
+  if (exhausted) queue.remove(job);
+  queue.moveBack(job);
   job.workers--; // now a synchronous job may be gone
   if (last && !asynchronous) settled.notify_all();
   if (last && asynchronous && exhausted) complete(job, lock);
@@ -187,6 +180,7 @@ void Pool::complete(Job &job, Lock &lock) {
   }
   Owner &owner = *job.owner;
   job.memory.release();
+  if (Job *next = queue.end(job)) enqueue(*next);
   lock.unlock();
   job.done(job);
   lock.lock();
@@ -195,12 +189,7 @@ void Pool::complete(Job &job, Lock &lock) {
 
 void Pool::sweep() {
   Lock lock(mutex);
-  std::list<Job *> cancelled;
-  for (auto at = queue.begin(); at != queue.end();) {
-    auto here = at++;
-    if ((*here)->workers == 0 && isCancelled(**here)) cancelled.splice(cancelled.end(), queue, here);
-  }
-  waiting = queue.size();
+  const auto cancelled = queue.take([](Job &job) { return job.workers == 0 && isCancelled(job); });
   for (Job *job : cancelled) complete(*job, lock);
 }
 
@@ -209,6 +198,7 @@ void Pool::dismiss(Owner &owner) {
   sweep();
   Lock lock(mutex);
   while (owner.jobs != 0) settled.wait(lock);
+  queue.forget(owner);
 }
 
 } // namespace
@@ -227,8 +217,9 @@ int64_t threadsFor(const Job &job) {
   return std::min(wanted, itemsOf(job));
 }
 
-void run(Job &job, Buffer &scratch) {
-  void *memory = scratch.reserve(job.plan.scratch);
+void run(Job &job, Owner &owner) {
+  job.owner = &owner;
+  void *memory = owner.scratch.reserve(job.plan.scratch);
   prepare(job);
   do {
     divide(job, threadsFor(job));

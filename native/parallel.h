@@ -11,11 +11,11 @@ int64_t threadsFor(const Job &);
 // Whether the job would be over before a second thread could help.
 bool isSmall(const Plan &);
 
-// Returns when all is done. The scratch is the caller's. Throws std::bad_alloc.
-void run(Job &, Buffer &scratch);
+// Returns when all is done. Throws std::bad_alloc.
+void run(Job &, Owner &);
 
-// Queues the job and returns. Throws std::bad_alloc, or std::system_error where no thread can be started, and then does
-// not call done().
+// Queues the job of an owner and returns. Throws std::bad_alloc, or std::system_error where no thread can be started,
+// and then does not call done().
 void submit(Job &);
 
 // Ends cancelled jobs that no thread works on; the others end themselves, after the item at hand.

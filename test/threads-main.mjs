@@ -40,6 +40,20 @@ const tasks = {
     parentPort.postMessage([...digests]);
   },
 
+  /** Once told to, five calls of which each begins when the last has settled. */
+  async oneAfterAnother() {
+    const { attention } = await library();
+    const [query, memory] = [input([4, 512, 64]), input([4, 2048, 64])];
+    await attention(query, memory, memory);
+    parentPort.once("message", async () => {
+      let done = 0;
+      for (; done < 5; done++) await attention(query, memory, memory);
+      parentPort.postMessage(done);
+      parentPort.close();
+    });
+    parentPort.postMessage("ready");
+  },
+
   /** Has calls in flight until it is stopped. */
   async endless() {
     const { attention } = await library();

@@ -99,6 +99,27 @@ describe.runIf(native)("calls", () => {
     expect(ended).toEqual(["short", "long", "long", "long"]);
   });
 
+  test("are under way a few at a time, with memory for these alone, and the others wait in order", async () => {
+    // One query and 65536 keys and values that are one row each: 0.4 MB of partial results, 15 ms of one core.
+    const row = (width: number) => ({ data: filled([width], 1).data, dims: [65536, width], strides: [0, 1] });
+    const call = [filled([1, 1], 1), row(1), row(6000)] as const;
+    const most = explain(...call).threads + 16;
+    await attention(...call);
+    const before = process.memoryUsage.rss();
+    let peak = 0;
+    const settled: number[] = [];
+    const long = Array.from({ length: 16 * most }, async (_, at) => {
+      await attention(...call);
+      peak = Math.max(peak, process.memoryUsage.rss() - before);
+      settled.push(at);
+    });
+    const short = attention(...SHORT).then(() => settled.push(long.length));
+    await Promise.all([...long, short]);
+    if (!sanitized) expect(peak).toBeLessThan(50e6);
+    for (const [place, at] of settled.entries()) expect(at - place).toBeLessThan(most);
+    expect(settled.indexOf(long.length)).toBeLessThan(long.length);
+  });
+
   test("that wait for their turn are aborted at once, and a hundred share one listener", async () => {
     const warnings: Error[] = [];
     const warn = (warning: Error) => warnings.push(warning);
@@ -182,6 +203,17 @@ describe.runIf(native)("workers", () => {
     const answers = await Promise.all(workers.map((worker) => once(worker, "message")));
     const digests = new Set(answers.flat(2));
     expect(digests.size).toBe(1);
+  });
+
+  test("take turns with other threads, however many calls each has", async () => {
+    const worker = newWorker("oneAfterAnother");
+    await once(worker, "message");
+    let settled = 0;
+    const calls = Array.from({ length: 60 }, () => attention(...MIDDLE).then(() => settled++));
+    worker.postMessage("go");
+    await once(worker, "message");
+    expect(settled).toBeLessThan(20); // 5, if both went on alike
+    await Promise.all(calls);
   });
 
   test("are terminated with calls in flight, and nobody else notices", async () => {
