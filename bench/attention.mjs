@@ -7,7 +7,7 @@ import { compare } from "./kit/compare.mjs";
 import { callOf } from "./kit/contender.mjs";
 import { line, percent, progress, time } from "./kit/format.mjs";
 import { makeInputs } from "./kit/inputs.mjs";
-import { sampleRows } from "./kit/oracle.mjs";
+import { MOST_ERRORS, sampleRows } from "./kit/oracle.mjs";
 import { loadProbe } from "./kit/probe.mjs";
 import { RESULTS, saveResults } from "./kit/results.mjs";
 import { flops, select } from "./kit/shapes.mjs";
@@ -29,7 +29,7 @@ const { values: arg } = parseArgs({
   },
 });
 
-const WIDTHS = [16, 8, 14, 10, 10, 9, 6, 7, 9];
+const WIDTHS = [24, 8, 22, 10, 10, 9, 6, 7, 9];
 
 const threads = Number(arg.threads);
 const names = arg.backend?.split(",") ?? backends;
@@ -51,7 +51,9 @@ async function measureShape(shape) {
   const inputs = makeInputs(shape);
   const samples = sampleRows(shape, inputs);
   const calls = names.map((backend) => callOf(shape, inputs, { backend, threads, probe }));
-  const rows = await compare(shape.name, calls, samples, { seconds: Number(arg.seconds), flops: flops(shape) });
+  const mostError = MOST_ERRORS[shape.memory ?? "float32"];
+  const how = { seconds: Number(arg.seconds), flops: flops(shape), mostError };
+  const rows = await compare(shape.name, calls, samples, how);
   return rows.map((row) => ({ shape: shape.name, threads, ...row }));
 }
 

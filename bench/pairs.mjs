@@ -8,7 +8,7 @@ import { callOf } from "./kit/contender.mjs";
 import { line, progress, time } from "./kit/format.mjs";
 import { makeInputs } from "./kit/inputs.mjs";
 import { measure } from "./kit/measure.mjs";
-import { assertClose, largestError, sampleRows } from "./kit/oracle.mjs";
+import { assertClose, largestError, MOST_ERRORS, sampleRows } from "./kit/oracle.mjs";
 import { saveResults } from "./kit/results.mjs";
 import { select, shapeOf } from "./kit/shapes.mjs";
 
@@ -23,9 +23,6 @@ const { values: arg } = parseArgs({
 });
 
 const WIDTHS = [16, 16, 7, 10, 16, 10, 6, 6];
-
-/** Largest absolute error on unit-normal data, where memories are rounded. @type {Record<string, number>} */
-const MOST_ERRORS = { float16: 1e-3, bfloat16: 1e-2, int8: 1e-2 };
 
 /** @type {Pair[]} */
 const pairs = JSON.parse(fs.readFileSync(new URL("pairs.json", import.meta.url), "utf8"));
@@ -55,7 +52,6 @@ function checkedCall(name, threads, extras = {}) {
   const shape = shapeOf(name);
   const inputs = makeInputs(shape);
   const call = callOf(shape, inputs, { threads, ...extras });
-  const most = extras.memory && MOST_ERRORS[extras.memory];
-  assertClose(call.name, largestError(sampleRows(shape, inputs), call.run()), most);
+  assertClose(call.name, largestError(sampleRows(shape, inputs), call.run()), MOST_ERRORS[extras.memory ?? "float32"]);
   return call;
 }

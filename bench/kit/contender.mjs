@@ -21,7 +21,7 @@ import { flops } from "./shapes.mjs";
  * @returns {Call}
  */
 export function callOf(shape, { query, key, value, options, out }, how) {
-  const { backend = backends[0], threads = 1, probe, memory: type, weights = false } = how;
+  const { backend = backends[0], threads = 1, probe, memory: type = shape.memory, weights = false } = how;
   const all = { ...options, threads, weights, ...(shape.limit === "call" ? {} : { out }) };
   useBackend(backend);
   const memory = type && new KeyValueMemory(key, value, { type });
@@ -41,7 +41,8 @@ export function callOf(shape, { query, key, value, options, out }, how) {
  * @param {string} backend @param {number} threads @param {Probe} probe
  */
 export function limitOf(shape, key, value, backend, threads, probe) {
-  if (shape.mask !== "none" || Number.isNaN(probe.peak(backend))) return undefined;
+  if (shape.mask !== "none" || (shape.memory ?? "float32") !== "float32") return undefined;
+  if (Number.isNaN(probe.peak(backend))) return undefined;
   if (shape.limit === "compute") return () => (1e-9 * flops(shape)) / (threads * probe.peak(backend));
   if (shape.limit === "call") return undefined;
   const [keys, values] = [key.data, value.data].map((data) => /** @type {Float32Array} */ (data));

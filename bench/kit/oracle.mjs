@@ -71,10 +71,10 @@ export function largestError(samples, output, startOf = (row) => row * samples[0
   return worst;
 }
 
-/** Largest absolute error of a float32 result on unit-normal data. */
-const MOST_ERROR = 2e-6;
+/** Largest absolute error on unit-normal data, by how keys and values are kept. */
+export const MOST_ERRORS = { float32: 2e-6, float16: 1e-3, bfloat16: 1e-2, int8: 1e-2 };
 
 /** Refuses to time what is wrong. @param {string} who @param {number} error */
-export function assertClose(who, error, most = MOST_ERROR) {
+export function assertClose(who, error, most = MOST_ERRORS.float32) {
   if (!(error <= most)) throw new Error(`${who} is off by ${error}, more than ${most}: not timed`);
 }

@@ -10,8 +10,9 @@ import fs from "node:fs";
  * random. "lengths": half of the keys, by `keyLengths`.
  * @typedef {"none" | "padding" | "full" | "causal" | "lengths"} MaskKind
  *
+ * `memory`: keys and values are in a memory of this type, made before the call.
  * @typedef {{ name: string, batch: number, keyBatch: number, heads: number, kvHeads: number, tq: number, tk: number,
- *   d: number, dv: number, mask: MaskKind, limit: Limit }} Shape
+ *   d: number, dv: number, mask: MaskKind, limit: Limit, memory?: import("xattn").MemoryType }} Shape
  */
 
 /** @param {Partial<Shape> & Pick<Shape, "name" | "heads" | "tq" | "tk" | "d">} given @returns {Shape} */

@@ -14,7 +14,7 @@ export const NODE = "onnxruntime-node";
 export function summary({ machine, attention, peers }) {
   const first = attention.filter(({ threads, backend }) => threads === 1 && backend === attention[0].backend);
   const lines = first
-    .filter(({ shape }) => shapeOf(shape).mask === "none")
+    .filter(({ shape }) => shapeOf(shape).mask === "none" && shapeOf(shape).memory === undefined)
     .map(({ shape, best, gflops, share, overJs }) => {
       const measured = peers.filter((row) => row.shape === shape && row.threads === 1);
       const ofPackage = (/** @type {string} */ name) => bestOf(measured.filter((row) => packageOf(row) === name));
@@ -66,7 +66,7 @@ function attentionTable(rows, threads) {
   return `## Backends, ${threadsText(threads)}
 
 The limit is the FMA peak of the instruction set, for one query (decode, beams) a plain read loop over the keys and values,
-measured beside each call. Masked pairs count as FLOP. The last column is the first backend's speed over \`js\`.
+measured beside each call. Masked pairs count as FLOP. Shapes named after a type have a memory of it. The last column is the first backend's speed over \`js\`.
 
 ${table(["shape (batch, heads, tq, tk, d, dv)", ...header, "over js"], lines)}`;
 }

@@ -1,6 +1,7 @@
 // npm run bench:peers -- [--shape a,b*] [--peer x,y*] [--threads 1,2] [--passes n] [--json FILE]
 // xattn beside other packages: same inputs, results compared first, in turns, the same number of passes for everybody.
 import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { callOf } from "../kit/contender.mjs";
@@ -31,6 +32,12 @@ const REST = 20e-3;
 /** A peer this many times slower, and above a second, is left at the one call that was checked. */
 const FAR_BEHIND = 8;
 
+const INSTALL = "cd bench/peers && ONNXRUNTIME_NODE_INSTALL=skip npm ci --ignore-scripts";
+if (!existsSync(new URL("node_modules", import.meta.url))) {
+  console.error(`The peers are not installed, 740 MB: ${INSTALL}`);
+  process.exit(1);
+}
+
 const counts = arg.threads.split(",");
 if (counts.length > 1) oneProcessEach(counts);
 else await measureAll(Number(arg.threads));
@@ -57,9 +64,9 @@ async function measureAll(threads) {
   }
 }
 
-/** Peers have no masks in common, nor keys that heads or batch entries share. */
-function isForPeers({ mask, batch, keyBatch, heads, kvHeads }) {
-  return mask === "none" && batch === keyBatch && heads === kvHeads;
+/** Peers have no masks in common, nor keys that heads or batch entries share, nor memories. */
+function isForPeers({ mask, batch, keyBatch, heads, kvHeads, memory }) {
+  return mask === "none" && batch === keyBatch && heads === kvHeads && memory === undefined;
 }
 
 function isWanted({ name, threads: has, can }, shape, threads) {
@@ -135,10 +142,9 @@ function rowOf(shape, threads, { name, best, median, share, rounds }, error) {
 
 function print(shape, threads, rows, failed) {
   const [xattn, ...others] = rows;
-  const rival = others.reduce((a, b) => (a.best <= b.best ? a : b), { peer: "no peer", best: Infinity });
-  console.log(
-    `\n${shape.name}, ${threads} thread(s): ${digits(rival.best / xattn.best)} times as fast as ${rival.peer}`,
-  );
+  const [rival] = others.toSorted((a, b) => a.best - b.best);
+  const verdict = rival ? `${digits(rival.best / xattn.best)} times as fast as ${rival.peer}` : "no peer does it";
+  console.log(`\n${shape.name}, ${threads} thread(s): ${verdict}`);
   for (const { peer, best, median, gflops, share, error, rounds } of rows) {
     const ratio = `${digits(best / xattn.best)}x`;
     const cells = [peer, time(best), time(median), gflops.toFixed(1), percent(share), ratio, error.toExponential(1)];
