@@ -16,6 +16,7 @@ const EVERY_BACKEND = [
   "merge",
   "memory",
   "memory-growth",
+  "memory-maps",
   "memory-types",
   "onnx",
   "properties",

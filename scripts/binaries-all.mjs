@@ -1,7 +1,8 @@
 // Prebuilt binaries for every platform, cross-built on Linux by zig: clang, with the headers and libraries of all of them.
-// The C++ library is linked in. Wants cmake, make, and for Windows the dlltool of binutils-mingw-w64-x86-64.
+// The C++ library is linked in. Wants cmake, make, for Windows the dlltool of binutils-mingw-w64-x86-64, and lld-16 for
+// macOS.
 //   npm run binaries:all [part of a target's name]
-import { copyFileSync, mkdirSync, readFileSync, statSync } from "node:fs";
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { root, run } from "./packaged.mjs";
 import { fetchZig } from "./zig.mjs";
@@ -17,14 +18,17 @@ const TARGETS = {
   "darwin-arm64": { zig: "aarch64-macos", system: "Darwin", processor: "arm64" },
 };
 
-/** What differs between systems: the linker's arguments, the first bytes of a binary, and how many it may have. */
+/** What differs between systems: the linker's arguments, and the first bytes of a binary. */
 const SYSTEMS = {
-  Linux: { link: "-shared -Wl,--gc-sections", magic: "7f454c46", most: 1e6 },
-  Windows: { link: "-shared -Wl,--gc-sections", magic: "4d5a", most: 1e6 },
-  // A library, where CMake would make a bundle, which zig cannot; Node loads both. zig leaves in what
-  // nobody calls, and names of local symbols.
-  Darwin: { link: "-dynamiclib -undefined dynamic_lookup", magic: "cffaedfe", most: 1.2e6 },
+  Linux: { link: "-shared -Wl,--gc-sections", magic: "7f454c46" },
+  Windows: { link: "-shared -Wl,--gc-sections", magic: "4d5a" },
+  Darwin: { link: "-dynamiclib -undefined dynamic_lookup", magic: "cffaedfe" },
 };
+
+const MOST_BYTES = 1e6;
+
+// What zig builds for.
+const MACOS = "11.7.1";
 
 // Strips, too: in the linker's flags alone, CMake's own first trial would have zig build a second C++ library.
 const FLAGS = "-s -g0 -ffunction-sections -fdata-sections -Wno-unused-command-line-argument";
@@ -39,6 +43,31 @@ function delayLoading() {
   const definitions = path.join(modules, "node-api-headers/def/node_api.def");
   run("x86_64-w64-mingw32-dlltool", ["-d", definitions, "-y", library], { cwd: root });
   return [`-DCMAKE_JS_LIB=${library}`, `-DCMAKE_JS_SRC=${sources("demangler", "delay-load")}`];
+}
+
+/**
+ * Links for macOS once more, by lld: zig's own linker leaves in what nobody calls, and names of local symbols. It makes a
+ * library, where CMake would make a bundle; Node loads both.
+ */
+function relink(name, { zig, processor }, zigFolder) {
+  const folder = build(name);
+  // zig says which libraries it links, but only where it has not linked the same before.
+  const trial = path.join(folder, "trial.cc");
+  writeFileSync(trial, `int made = ${process.pid};`);
+  const words = ["c++", "-target", zig, "-dynamiclib", trial, "-o", path.join(folder, "trial.dylib")];
+  const env = { ...process.env, ZIG_VERBOSE_LINK: "1" };
+  const libraries = run(path.join(zigFolder, "zig"), words, { env }).stderr.match(/\S+\.a\b/g);
+  const isObject = (file) => /^CMakeFiles.*\.o$/.test(file) && !file.includes("CompilerId");
+  const objects = readdirSync(folder, { recursive: true }).filter(isObject);
+  const exported = ["napi_register_module_v1", "node_api_module_get_api_version_v1"];
+  const flags = [
+    `-arch ${processor} -platform_version macos ${MACOS} ${MACOS}`,
+    "-dylib -dead_strip -x -S -undefined dynamic_lookup",
+    ...exported.map((symbol) => `-exported_symbol _${symbol}`),
+  ];
+  const system = path.join(zigFolder, "lib/libc/darwin/libSystem.11.tbd");
+  const all = [...flags.join(" ").split(" "), ...objects, ...libraries, system, "-o", "xattn.node"];
+  run("ld64.lld-16", all, { cwd: folder });
 }
 
 function sources(...names) {
@@ -65,6 +94,7 @@ function buildTarget(name, { zig, system, processor }, zigFolder) {
   const options = { cwd: root, env, timeout: 3_600_000 }; // zig compiles a target's C++ library at its first use
   run("cmake", ["-S", root, "-B", build(name), ...variables], options);
   run("cmake", ["--build", build(name), "--parallel"], options);
+  if (system === "Darwin") relink(name, { zig, processor }, zigFolder);
   const [folder, libc] = name.split(".");
   const file = path.join(root, "prebuilds", folder, libc ? `xattn.${libc}.node` : "xattn.node");
   mkdirSync(path.dirname(file), { recursive: true });
@@ -74,8 +104,8 @@ function buildTarget(name, { zig, system, processor }, zigFolder) {
 
 function check(file, { system }) {
   const { size } = statSync(file);
-  const { magic, most } = SYSTEMS[system];
-  if (size >= most) throw new Error(`${file}: expected less than ${most} bytes, got ${size}`);
+  const { magic } = SYSTEMS[system];
+  if (size >= MOST_BYTES) throw new Error(`${file}: expected less than ${MOST_BYTES} bytes, got ${size}`);
   const start = readFileSync(file)
     .subarray(0, magic.length / 2)
     .toString("hex");

@@ -9,85 +9,16 @@ import {
   type Tensor as Returned,
   type TopK,
 } from "../src/index.js";
-import { type Case, makeCase, makeLevels, OPTION_SIZES, OPTIONS, tolerance } from "./cases.js";
-import { bytesOf, describeCase, expectSameBits, oracleOf } from "./compare.js";
+import { type Case, makeCase, makeLevels, OPTION_SIZES, OPTIONS } from "./cases.js";
+import { bytesOf, describeCase, expectSameBits } from "./compare.js";
+import { asMap, asTopK, checkMaps, mapsOf } from "./map-checks.js";
 import { randomMix } from "./mixes.js";
-import { type MapOptions as Asked, type Result, reduced } from "./oracle.js";
 import { Random } from "./random.js";
 import { fillRow, mask, sizesOf } from "./small.js";
 import { arrange, type Tensor } from "./tensors.js";
 
-type Sizes = { heads: number; tk: number };
-
-/** Every kind of map, of all heads and keys or of some in an order of their own. */
-function mapsOf({ heads, tk }: Sizes, random: Random): Asked[] {
-  const some = (count: number) =>
-    random.shuffle(Array.from({ length: count }, (_, n) => n)).slice(0, random.integer(1, count));
-  const kinds: Asked[] = [
-    {},
-    { reduce: "mean" },
-    { reduce: "entropy" },
-    { reduce: "sum", over: "queries" },
-    { topK: random.integer(1, 12) },
-  ];
-  return kinds.map((kind) => ({
-    ...kind,
-    ...(random.chance(0.5) && { heads: some(heads) }),
-    ...(random.chance(0.5) && { keys: some(tk) }),
-  }));
-}
-
-const sizesOfWeights = ({ dims }: { dims: number[] }): Sizes => {
-  const [, heads, , tk] = [1, 1, ...dims].slice(-4);
-  return { heads, tk };
-};
-
 function run<const Map extends MapOptions | boolean>({ query, key, value, options }: Case, weights: Map) {
   return attentionSync(query as Tensor & { data: Float32Array }, key, value, { ...options, lse: true, weights });
-}
-
-const asMap = (weights: unknown) => weights as Returned<Float32Array>;
-const asTopK = (weights: unknown) => weights as TopK;
-
-/** Rows with this much |lse| have weights that are right to so much. */
-function allowedOf({ query, key, options }: Case, lse: Result): number {
-  const d = (query.dims.at(-1) as number) / (options.heads ?? 1);
-  const tk = key.dims.at(-2) as number;
-  const finite = Array.from(lse.data, Math.abs).filter((x) => x < 1e17);
-  return tolerance(Math.max(0, ...finite), Math.max(tk, 1), d);
-}
-
-function expectNear(name: string, got: Returned<Float32Array>, want: Result, allowed: number, call: Case): void {
-  expect(got.dims, name).toEqual(want.dims);
-  for (let at = 0; at < want.data.length; at++) {
-    const [x, y] = [got.data[at], want.data[at]];
-    if (Object.is(x, y) || Math.abs(x - y) <= allowed) continue;
-    expect.fail(`${name}[${at}] expected ${y} within ${allowed}, got ${x} in ${describeCase(call)}`);
-  }
-}
-
-/** Against the oracle, and the plain call's bits. */
-function check(call: Case, seed: number): void {
-  const { weights, lse } = oracleOf(call);
-  const plain = attentionSync(call.query, call.key, call.value, { ...call.options, lse: true });
-  const all = run(call, true).weights;
-  const [tq, tk] = weights.dims.slice(-2);
-  for (const map of mapsOf(sizesOfWeights(weights), new Random(seed))) {
-    const name = JSON.stringify(map);
-    const result = run(call, map as MapOptions);
-    expectSameBits(result.output, plain.output);
-    expectSameBits(result.lse, plain.lse);
-    const allowed = allowedOf(call, lse);
-    // An error e of the scores moves an entropy by e * sum of w |ln w + entropy|, 2 e ln(tk) at most.
-    const share = map.reduce === "sum" ? tq : map.reduce === "entropy" ? 2 + 2 * Math.log(tk) : 1;
-    const wanted = reduced(weights, map);
-    const got = map.topK === undefined ? asMap(result.weights) : asTopK(result.weights).weights;
-    expectNear(name, got, wanted.weights, share * allowed, call);
-    // Its weights are those of a call for all of them, bit by bit; so are those that are largest.
-    const mine = reduced({ data: Float64Array.from(all.data), dims: all.dims }, map);
-    if (map.reduce === undefined) expect(got.data, name).toEqual(Float32Array.from(mine.weights.data));
-    if (mine.indices) expect(asTopK(result.weights).indices.data, name).toEqual(Int32Array.from(mine.indices.data));
-  }
 }
 
 describe("Every map agrees with the oracle, and leaves output and lse their bits", () => {
@@ -102,7 +33,7 @@ describe("Every map agrees with the oracle, and leaves output and lse their bits
     "sinks that take nearly all",
     "all options",
   ])("with %s", (name) => {
-    for (const [n, sizes] of OPTION_SIZES.entries()) check(makeCase(sizes, OPTIONS[name]), n);
+    for (const [n, sizes] of OPTION_SIZES.entries()) checkMaps(makeCase(sizes, OPTIONS[name]), n);
   });
 
   test("with heads that share key heads, and batch entries that share keys", () => {
@@ -112,32 +43,32 @@ describe("Every map agrees with the oracle, and leaves output and lse their bits
       { heads: 4, kvHeads: 1, tq: 1, tk: 300, d: 64 },
       { batch: 2, heads: 2, tq: 129, tk: 33 },
     ];
-    for (const [n, sizes] of grouped.entries()) check(makeCase(sizes), n);
+    for (const [n, sizes] of grouped.entries()) checkMaps(makeCase(sizes), n);
     const shared = makeCase({ batch: 3, heads: 4, kvHeads: 2, tq: 33, tk: 70 });
     const first = ({ data, dims, type }: Tensor) => ({
       data: data.slice(0, data.length / dims[0]),
       dims: [1, ...dims.slice(1)],
       type,
     });
-    check({ ...shared, key: first(shared.key), value: first(shared.value) }, 7);
+    checkMaps({ ...shared, key: first(shared.key), value: first(shared.value) }, 7);
   });
 
   test("with more keys than an item or a block has", () => {
-    check(makeCase({ heads: 2, tq: 65, tk: 2100, d: 16 }), 1);
-    check(makeCase({ heads: 2, tq: 2, tk: 5000, d: 16 }), 2);
-    check(makeCase({ heads: 2, tq: 2, tk: 5000, d: 16 }, OPTIONS["a causal offset into the keys"]), 3);
+    checkMaps(makeCase({ heads: 2, tq: 65, tk: 2100, d: 16 }), 1);
+    checkMaps(makeCase({ heads: 2, tq: 2, tk: 5000, d: 16 }), 2);
+    checkMaps(makeCase({ heads: 2, tq: 2, tk: 5000, d: 16 }, OPTIONS["a causal offset into the keys"]), 3);
   });
 
   test("in any layout and rank, with mixed types, views and hidden NaN", () => {
     for (let seed = 0; seed < 120; seed++) {
       const call = randomMix(seed);
-      if (call.key.dims.every((size) => size > 0) && call.query.dims.every((size) => size > 0)) check(call, seed);
+      if (call.key.dims.every((size) => size > 0) && call.query.dims.every((size) => size > 0)) checkMaps(call, seed);
     }
   });
 
   test("where scores are extreme", () => {
     for (const name of ["rise steeply", "peak at the last key", "are all large", "are all small"]) {
-      for (const tq of [1, 17, 65]) check(makeLevels(name, { tq, tk: 129, d: 16 }), tq);
+      for (const tq of [1, 17, 65]) checkMaps(makeLevels(name, { tq, tk: 129, d: 16 }), tq);
     }
   });
 });

@@ -1,25 +1,15 @@
 import { describe, expect, test } from "vitest";
-import { attention, attentionSync, explain, KeyValueMemory } from "../src/index.js";
+import { attention, attentionSync, KeyValueMemory } from "../src/index.js";
 import { type Case, elementError, MEMORY_TYPES, makeCase, OPTION_SIZES, OPTIONS } from "./cases.js";
 import { expectAgreement, expectSameBits, oracleOf } from "./compare.js";
 import { randomMix } from "./mixes.js";
 import type { Results } from "./oracle.js";
+import { isRounded, roundingOf } from "./rounding.js";
 import { sizesOf } from "./small.js";
 import { stored } from "./stored.js";
 import type { FloatType } from "./tensors.js";
 
 const MAPS = { lse: true, weights: true } as const;
-
-/**
- * Where queries and weights are rounded to bfloat16, too, six standard deviations of the scores' error: an element errs by
- * 2^-8 / sqrt(3) of itself, a score by that times |q| / sqrt(d), which is below 2 here.
- */
-const ROUNDED = 6 * (2 ** -8 / Math.sqrt(3)) * 2;
-
-/** Whether the kernel computes with pairs of bfloat16. */
-function isRounded(query: Case["query"], memory: KeyValueMemory): boolean {
-  return explain(query, memory).kernel.includes("bfloat16");
-}
 
 /** The call with the memory, against the oracle on what the memory has kept. */
 async function check(call: Case, type: (typeof MEMORY_TYPES)[number]): Promise<void> {
@@ -27,7 +17,7 @@ async function check(call: Case, type: (typeof MEMORY_TYPES)[number]): Promise<v
   const memory = new KeyValueMemory(key, value, { type });
   const kept = { query, key: stored(key, type), value: stored(value, type), options };
   const result = attentionSync(query, memory, { ...options, ...MAPS });
-  expectAgreement(result, kept, oracleOf(kept), isRounded(query, memory) ? ROUNDED : 0);
+  expectAgreement(result, kept, oracleOf(kept), roundingOf(query, memory));
   expectSameBits(attentionSync(query, memory, options).output, result.output);
   expectSameBits((await attention(query, memory, options)).output, result.output);
 }
