@@ -23,8 +23,9 @@
       "target_name": "kernels",
       "type": "static_library",
       "sources": ["<@(xattn_kernels)"],
-      # What wants unrolling says so; beyond that, clang would make kernels larger by a tenth.
-      "cflags_cc": ["-fno-exceptions", "-fno-rtti", "-fno-unroll-loops"],
+      "cflags_cc": [
+        "-fno-exceptions", "-fno-rtti", "-fno-unroll-loops", "-fno-unwind-tables", "-fno-asynchronous-unwind-tables"
+      ],
       "xcode_settings": { "OTHER_CPLUSPLUSFLAGS": ["-fno-unroll-loops"] }
     },
     {
