@@ -44,6 +44,8 @@ XATTN_INLINE vec activate(Activation activation, vec x) {
     return geluTanh(x);
   case XATTN_SILU:
     return silu(x);
+  case XATTN_TANH:
+    return tanh(x);
   default:
     return x;
   }

@@ -179,6 +179,28 @@ XATTN_INLINE vec sums(const vec *a) {
   return add(lowHalves(p, q), highHalves(p, q));
 }
 
+// Four int8 a lane.
+typedef __m256i ints;
+XATTN_INLINE ints broadcastInt(int32_t x) {
+  return _mm256_set1_epi32(x);
+}
+XATTN_INLINE ints broadcastQuad(const int8_t *p) {
+  return _mm256_set1_epi32(XATTN_QUAD(p));
+}
+XATTN_INLINE vec toFloats(ints a) {
+  return _mm256_cvtepi32_ps(a);
+}
+
+// |w| * (x with the sign of w): two products of at most 127 * 127 fit 16 bits.
+struct Quads {
+  static XATTN_INLINE int32_t start(const int8_t *, int64_t) { return 0; }
+  static XATTN_INLINE ints weights(const int8_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
+  static XATTN_INLINE ints add(ints sum, ints w, ints x) {
+    const ints pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+  }
+};
+
 #define XATTN_TILES(tile) tile(2, 6, 1.0) tile(1, 8, 1.1)
 enum { LINEAR_VECTORS = 2, LINEAR_ROWS = 6 };
 #include "kernel-inl.h"

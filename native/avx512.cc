@@ -5,8 +5,8 @@
 #include "target.h"
 #include <immintrin.h>
 
-// What is behind bmi2 serves pairs-inl.h alone, which runs where xattn_pairs() says so.
-XATTN_BEGIN_TARGET("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,bmi2,avx512bf16,amx-tile,amx-bf16")
+// What is behind bmi2 serves FastQuads and pairs-inl.h alone, which run where xattn_quads() and xattn_pairs() say so.
+XATTN_BEGIN_TARGET("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,bmi2,avx512vnni,avx512bf16,amx-tile,amx-bf16")
 namespace {
 
 typedef __m512 vec;
@@ -231,6 +231,54 @@ XATTN_INLINE vec addDots(vec sum, vec a, vec b) {
   return _mm512_dpbf16_ps(sum, (__m512bh)_mm512_castps_si512(a), (__m512bh)_mm512_castps_si512(b));
 }
 #endif
+
+// Four int8 a lane.
+typedef __m512i ints;
+XATTN_INLINE ints broadcastInt(int32_t x) {
+  return _mm512_set1_epi32(x);
+}
+XATTN_INLINE ints broadcastQuad(const int8_t *p) {
+  return _mm512_set1_epi32(XATTN_QUAD(p));
+}
+XATTN_INLINE vec toFloats(ints a) {
+  return _mm512_cvtepi32_ps(a);
+}
+
+struct Quads {
+  static XATTN_INLINE int32_t start(const int8_t *, int64_t) { return 0; }
+  static XATTN_INLINE ints weights(const int8_t *p) { return _mm512_loadu_si512(p); }
+  static XATTN_INLINE ints add(ints sum, ints w, ints x) {
+    const ints evens = _mm512_srai_epi16(_mm512_slli_epi16(w, 8), 8), odds = _mm512_srai_epi16(w, 8);
+    const ints xEvens = _mm512_srai_epi16(_mm512_slli_epi16(x, 8), 8), xOdds = _mm512_srai_epi16(x, 8);
+    ints products = _mm512_madd_epi16(evens, xEvens), more = _mm512_madd_epi16(odds, xOdds);
+    XATTN_OPAQUE(products); // a compiler may know an instruction of avx512vnni for the product and the addition
+    XATTN_OPAQUE(more);
+    return _mm512_add_epi32(sum, _mm512_add_epi32(products, more));
+  }
+};
+
+// The instruction's first factors have no sign: 128 is added to the weights, and taken away at the start.
+#define XATTN_QUADS
+struct FastQuads {
+  static XATTN_INLINE int32_t start(const int8_t *x, int64_t n) {
+    ints sum = _mm512_setzero_si512();
+    for (int64_t k = 0; k < n; k += 64) {
+      sum = _mm512_dpbusd_epi32(sum, _mm512_set1_epi8(-128), _mm512_loadu_si512(x + k));
+    }
+    return -_mm512_reduce_add_epi32(sum);
+  }
+  static XATTN_INLINE ints weights(const int8_t *p) {
+    return _mm512_xor_si512(_mm512_loadu_si512(p), _mm512_set1_epi8(-128));
+  }
+  static XATTN_INLINE ints add(ints sum, ints w, ints x) {
+#ifdef _MSC_VER
+    return _mm512_dpbusd_epi32(sum, w, x);
+#else
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(w), "v"(x)); // of the intrinsic gcc 12 keeps the sums in memory
+    return sum;
+#endif
+  }
+};
 
 #define XATTN_TILES(tile) tile(4, 6, 1.0) tile(2, 8, 1.03) tile(1, 8, 1.2)
 #define XATTN_PAIR_TILES(tile) tile(4, 6, 1.0) tile(2, 8, 1.03)

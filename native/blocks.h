@@ -6,8 +6,9 @@
 extern "C" {
 #endif
 
-typedef enum Stored { XATTN_STORED_FLOAT32, XATTN_STORED_BFLOAT16, XATTN_STORED_INT8 } Stored;
-typedef enum Activation { XATTN_NONE, XATTN_RELU, XATTN_GELU, XATTN_GELU_TANH, XATTN_SILU } Activation;
+// XATTN_STORED_QUADS: int8, and rows of x are rounded to int8, too.
+typedef enum Stored { XATTN_STORED_FLOAT32, XATTN_STORED_BFLOAT16, XATTN_STORED_INT8, XATTN_STORED_QUADS } Stored;
+typedef enum Activation { XATTN_NONE, XATTN_RELU, XATTN_GELU, XATTN_GELU_TANH, XATTN_SILU, XATTN_TANH } Activation;
 
 // y = activation(x W^T + bias). Gated: W has a second half of `outputs` rows, G, and
 // y = activation(x G^T + bias of G) * (x W^T + bias of W).
@@ -20,7 +21,7 @@ typedef struct Linear {
   int64_t wanted; // at most so many threads; 0: the pool's size
   const float *x;
   const void *weights; // as pack() laid them out
-  const float *scales; // per row of W, where the type is int8
+  const float *scales; // per row of W, where they are int8
   const float *bias;   // per row of W, or NULL
   float *y;            // [rows, outputs]
 } Linear;

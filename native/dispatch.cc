@@ -130,11 +130,26 @@ Pairs detectPairs() {
   return XATTN_NO_PAIRS;
 }
 
+// The environment variable is for tests: products of 16 bits.
+bool detectQuads() {
+#ifdef XATTN_X86
+  const char *given = getenv("XATTN_INT8");
+  return hasAvx512() && has(cpuid(7).ecx, bit(11)) && (given == nullptr || strcmp(given, "words") != 0);
+#else
+  return false;
+#endif
+}
+
 } // namespace
 
 Pairs xattn_pairs(void) {
   static const Pairs pairs = detectPairs();
   return pairs;
+}
+
+int xattn_quads(void) {
+  static const bool quads = detectQuads();
+  return quads;
 }
 
 const Kernels &usableKernels() {

@@ -21,8 +21,9 @@ XATTN_INLINE vec loadSome(const float *p, int n) {
   return n == W ? load(p) : loadFirst(p, n);
 }
 
-// Fetches what will be read AHEAD bytes later. One row follows its panels as fast as memory gives them; while there is
-// more to do for each line, the hardware does not look far enough ahead: four rows took two to three times as long.
+// Fetches what will be read AHEAD bytes later. One row follows its float32 panels as fast as memory gives them; while
+// there is more to do for each line, the hardware does not look far enough ahead: four rows took two to three times as
+// long.
 enum { AHEAD = 4096 };
 template <int BYTES> XATTN_INLINE void prefetch(const void *p) {
   XATTN_UNROLL for (int line = 0; line < BYTES; line += 64) XATTN_PREFETCH((const char *)p + AHEAD + line, 3);
@@ -42,7 +43,7 @@ XATTN_NOINLINE void multiplyPanels(const float *x, int64_t stride, const T *w, i
   }
   for (int64_t k = 0; k < n; k++, w += PANEL) {
     XATTN_UNROLL for (int q = 0; q < N; q++) {
-      if (R > 1) prefetch<PANEL * sizeof(T)>(w + q * step);
+      if (R > 1 || sizeof(T) < sizeof(float)) prefetch<PANEL * sizeof(T)>(w + q * step);
       vec weights[NV];
       XATTN_UNROLL for (int v = 0; v < NV; v++) weights[v] = widen(w + q * step + v * W);
       XATTN_UNROLL for (int r = 0; r < R; r++) {
@@ -161,23 +162,4 @@ template <class T> XATTN_NOINLINE void linearItem(const Linear *p, int64_t item,
     multiplyMany<T>(c);
     finishPatch(c);
   }
-}
-
-void linear(const Linear *p, int64_t item, void *scratch) {
-  if (p->type == XATTN_STORED_FLOAT32)
-    linearItem<float>(p, item, (float *)scratch);
-  else if (p->type == XATTN_STORED_BFLOAT16)
-    linearItem<uint16_t>(p, item, (float *)scratch);
-  else
-    linearItem<int8_t>(p, item, (float *)scratch);
-}
-
-void planLinear(const Linear *p, Plan *plan) {
-  plan->kernel = "linear";
-  plan->variant = 0;
-  plan->tiles = plan->items = ceilDivide(panelsOf(p), ITEM_PANELS) * ceilDivide(p->rows, ITEM_ROWS);
-  plan->splits = 1;
-  plan->scratch = (DEPTH + 2 * ITEM_ROWS) * PANEL * sizeof(float);
-  plan->partials = 0;
-  plan->work = (double)p->rows * (double)p->inputs * (double)(panelsOf(p) * PANEL);
 }

@@ -155,6 +155,29 @@ XATTN_INLINE vec sums(const vec *a) {
   return vpaddq_f32(vpaddq_f32(a[0], a[1]), vpaddq_f32(a[2], a[3]));
 }
 
+// Four int8 a lane.
+typedef int32x4_t ints;
+XATTN_INLINE ints broadcastInt(int32_t x) {
+  return vdupq_n_s32(x);
+}
+XATTN_INLINE ints broadcastQuad(const int8_t *p) {
+  return vdupq_n_s32(XATTN_QUAD(p));
+}
+XATTN_INLINE vec toFloats(ints a) {
+  return vcvtq_f32_s32(a);
+}
+
+// Two products of at most 127 * 127 fit 16 bits.
+struct Quads {
+  static XATTN_INLINE int32_t start(const int8_t *, int64_t) { return 0; }
+  static XATTN_INLINE ints weights(const int8_t *p) { return vreinterpretq_s32_s8(vld1q_s8(p)); }
+  static XATTN_INLINE ints add(ints sum, ints w, ints x) {
+    const int8x16_t a = vreinterpretq_s8_s32(w), b = vreinterpretq_s8_s32(x);
+    const int16x8_t low = vmull_s8(vget_low_s8(a), vget_low_s8(b)), high = vmull_high_s8(a, b);
+    return vpadalq_s16(sum, vpaddq_s16(low, high));
+  }
+};
+
 #define XATTN_TILES(tile) tile(4, 6, 1.0) tile(2, 8, 1.05) tile(1, 8, 1.2)
 enum { LINEAR_VECTORS = 4, LINEAR_ROWS = 6 };
 #include "kernel-inl.h"

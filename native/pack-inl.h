@@ -106,8 +106,13 @@ XATTN_INLINE void toSignedRow(Type type, const void *row, int8_t *to, float scal
   for (int64_t k = 0; k < width; k += W) {
     const int n = (int)smaller(W, width - k);
     const vec x = div(loadAs(type, row, k, n), divisor);
+    const vec bounded = max(min(x, broadcast(127.0f)), broadcast(-127.0f));
+    if (n == W) {
+      toSigned(to + k, bounded);
+      continue;
+    }
     int8_t bytes[W];
-    toSigned(bytes, max(min(x, broadcast(127.0f)), broadcast(-127.0f)));
+    toSigned(bytes, bounded);
     for (int i = 0; i < n; i++) to[k + i] = bytes[i];
   }
 }

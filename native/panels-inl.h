@@ -1,5 +1,5 @@
 // Packed weights: panels of PANEL outputs side by side, input after input, so that lanes are outputs and a panel is
-// read from its start to its end.
+// read from its start to its end. In quads, four inputs of an output lie side by side, then the next output's.
 
 enum { PANEL = LINEAR_VECTORS * W };
 
@@ -27,18 +27,27 @@ XATTN_INLINE size_t storedSize(Stored type) {
   return type == XATTN_STORED_FLOAT32 ? 4 : type == XATTN_STORED_BFLOAT16 ? 2 : 1;
 }
 
-size_t packedBytes(const Linear *p) {
-  return (size_t)(panelsOf(p) * PANEL * p->inputs) * storedSize(p->type) + ALIGNMENT;
+XATTN_INLINE int64_t quadsOf(const Linear *p) {
+  return ceilDivide(p->inputs, 4);
 }
 
-// Lanes behind the last output are 0.
-template <class T> XATTN_NOINLINE void packPanels(const Linear *p, const T *rows, T *to) {
-  for (int64_t panel = 0; panel < panelsOf(p); panel++, to += p->inputs * PANEL) {
+size_t packedBytes(const Linear *p) {
+  const int64_t inputs = p->type == XATTN_STORED_QUADS ? 4 * quadsOf(p) : p->inputs;
+  return (size_t)(panelsOf(p) * PANEL * inputs) * storedSize(p->type) + ALIGNMENT;
+}
+
+// Lanes behind the last output are 0, and inputs behind the last.
+template <class T, int TOGETHER> XATTN_NOINLINE void packPanels(const Linear *p, const T *rows, T *to) {
+  const int64_t inputs = ceilDivide(p->inputs, TOGETHER) * TOGETHER;
+  for (int64_t panel = 0; panel < panelsOf(p); panel++, to += inputs * PANEL) {
     const int64_t first = firstOutput(p, panel), half = p->gated && panel % 2 == 1 ? p->outputs : 0;
     for (int j = 0; j < PANEL; j++) {
       const T *row = rows + (half + first + j) * p->inputs;
       const bool isOutput = first + j < p->outputs;
-      for (int64_t k = 0; k < p->inputs; k++) to[k * PANEL + j] = isOutput ? row[k] : (T)0;
+      for (int64_t k = 0; k < inputs; k++) {
+        const bool isThere = isOutput && k < p->inputs;
+        to[(k / TOGETHER * PANEL + j) * TOGETHER + k % TOGETHER] = isThere ? row[k] : (T)0;
+      }
     }
   }
 }
@@ -46,9 +55,11 @@ template <class T> XATTN_NOINLINE void packPanels(const Linear *p, const T *rows
 void packLinear(const Linear *p, const void *rows, void *packed) {
   void *to = aligned(packed);
   if (p->type == XATTN_STORED_FLOAT32)
-    packPanels(p, (const float *)rows, (float *)to);
+    packPanels<float, 1>(p, (const float *)rows, (float *)to);
   else if (p->type == XATTN_STORED_BFLOAT16)
-    packPanels(p, (const uint16_t *)rows, (uint16_t *)to);
+    packPanels<uint16_t, 1>(p, (const uint16_t *)rows, (uint16_t *)to);
+  else if (p->type == XATTN_STORED_INT8)
+    packPanels<int8_t, 1>(p, (const int8_t *)rows, (int8_t *)to);
   else
-    packPanels(p, (const int8_t *)rows, (int8_t *)to);
+    packPanels<int8_t, 4>(p, (const int8_t *)rows, (int8_t *)to);
 }

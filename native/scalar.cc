@@ -189,6 +189,34 @@ XATTN_INLINE vec sums(const vec *a) {
   XATTN_EACH(vec, sum(a[i]));
 }
 
+// Four int8 a lane.
+struct ints {
+  int32_t x[W];
+};
+XATTN_INLINE ints broadcastInt(int32_t x) {
+  XATTN_EACH(ints, x);
+}
+XATTN_INLINE ints broadcastQuad(const int8_t *p) {
+  return broadcastInt(XATTN_QUAD(p));
+}
+XATTN_INLINE vec toFloats(ints a) {
+  XATTN_EACH(vec, (float)a.x[i]);
+}
+XATTN_INLINE int32_t byteOf(int32_t quad, int at) {
+  return (int8_t)((uint32_t)quad >> 8 * at);
+}
+
+struct Quads {
+  static XATTN_INLINE int32_t start(const int8_t *, int64_t) { return 0; }
+  static XATTN_INLINE ints weights(const int8_t *p) { XATTN_EACH(ints, XATTN_QUAD(p + 4 * i)); }
+  static XATTN_INLINE ints add(ints sum, ints w, ints x) {
+    XATTN_UNROLL for (int at = 0; at < 4; at++) {
+      XATTN_UNROLL for (int i = 0; i < W; i++) sum.x[i] += byteOf(w.x[i], at) * byteOf(x.x[i], at);
+    }
+    return sum;
+  }
+};
+
 #define XATTN_TILES(tile) tile(2, 4, 1.0)
 enum { LINEAR_VECTORS = 2, LINEAR_ROWS = 4 };
 #include "kernel-inl.h"

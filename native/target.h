@@ -29,6 +29,7 @@
 #define XATTN_UNLIKELY(x) (x)
 #define XATTN_INFINITY ((float)(1e300 * 1e300))
 #define XATTN_PREFETCH(address, level) ((void)0)
+#define XATTN_OPAQUE(vector) ((void)0)
 static __forceinline int XATTN_LOWEST_BIT(unsigned bits) {
   int at = 0;
   for (; !(bits & 1); bits >>= 1) at++;
@@ -42,4 +43,9 @@ static __forceinline int XATTN_LOWEST_BIT(unsigned bits) {
 #define XATTN_INFINITY __builtin_inff()
 #define XATTN_PREFETCH(address, level) __builtin_prefetch(address, 0, level)
 #define XATTN_LOWEST_BIT(bits) __builtin_ctz(bits)
+#define XATTN_OPAQUE(vector) __asm__("" : "+v"(vector))
 #endif
+
+// Four int8 in memory as they lie there, on little-endian machines one load.
+#define XATTN_BYTE(p, at) ((uint32_t)(uint8_t)(p)[at] << 8 * (at))
+#define XATTN_QUAD(p) ((int32_t)(XATTN_BYTE(p, 0) | XATTN_BYTE(p, 1) | XATTN_BYTE(p, 2) | XATTN_BYTE(p, 3)))

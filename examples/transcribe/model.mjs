@@ -18,7 +18,7 @@ export const FRAME = 64 * 3 * 2;
 const START = 1;
 const END = 2;
 // Nobody says more; without it, noise may make the model repeat itself.
-const TOKENS_A_SECOND = 6;
+export const TOKENS_A_SECOND = 6;
 
 const SIZES = /** @type {const} */ ({
   dModel: 288,
@@ -32,7 +32,13 @@ const SIZES = /** @type {const} */ ({
 });
 
 export class Moonshine {
-  #encoder = new TransformerEncoder({ ...SIZES, dimFeedforward: 1152, activation: "gelu" });
+  // Here and before the logits activations may be such integers, too: the tokens stay the same.
+  #encoder = new TransformerEncoder({
+    ...SIZES,
+    dimFeedforward: 1152,
+    activation: "gelu",
+    weightType: "int8-dynamic",
+  });
   #decoder = new TransformerDecoder({ ...SIZES, dimFeedforward: 1152, activation: "silu", gated: true });
   #head;
   #stem;
@@ -55,7 +61,7 @@ export class Moonshine {
     this.#decoder.loadStateDict(tensors, "decoder.");
     this.#embedding = get(tensors, "embedding.weight");
     const [outFeatures, inFeatures] = this.#embedding.dims;
-    this.#head = new Linear({ inFeatures, outFeatures, bias: false, weightType: SIZES.weightType });
+    this.#head = new Linear({ inFeatures, outFeatures, bias: false, weightType: "int8-dynamic" });
     this.#head.loadStateDict(new Map([["weight", this.#embedding]]));
     this.#vocabulary = vocabulary;
   }
@@ -66,7 +72,7 @@ export class Moonshine {
    * @param {RunOptions & { weights?: boolean }} [options] weights: also give the cross-attention of every token
    */
   async *transcribe(samples, { weights, ...run } = {}) {
-    const state = await this.#decoder.start(await this.encode(samples, run), { ...run, type: "bfloat16" });
+    const state = await this.#decoder.start(await this.encode(samples, run), run);
     /** @type {import("xattn/nn").SearchModel} */
     const model = {
       step: async (tokens, options) => {
@@ -119,14 +125,14 @@ class Stem {
     /** @param {string} name */
     const weight = (name) => get(tensors, `${name}.weight`);
     const gelu = /** @type {const} */ ({ activation: "gelu" });
-    this.first = new Conv1d(weight("conv1"), undefined, { stride: 64 });
+    this.first = new Conv1d(weight("conv1"), undefined, { stride: 64, activation: "tanh" });
     this.second = new Conv1d(...afterNorm(tensors), { stride: 3, ...gelu });
     this.third = new Conv1d(weight("conv3"), get(tensors, "conv3.bias"), { stride: 2, ...gelu });
   }
 
   /** @param {Float32Array} samples @param {RunOptions} run */
   async apply(samples, run) {
-    const x = tanh(await this.first.apply(samples, run));
+    const x = await this.first.apply(samples, run);
     // One group: the mean and the variance are of all frames and channels.
     layerNorm(x, x.length, { out: x });
     const data = await this.third.apply(await this.second.apply(x, run), run);
@@ -154,26 +160,6 @@ function afterNorm(tensors) {
     { data: weight, dims, type: "float32" },
     { data: bias, dims: [bias.length], type: "float32" },
   ];
-}
-
-// tanh as a quotient of polynomials in x^2, as in Eigen: 3e-8 off at most, and many times as fast as Math.tanh().
-const ABOVE = [
-  -2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11, 5.12229709037114e-8, 1.48572235717979e-5,
-  6.37261928875436e-4, 4.89352455891786e-3,
-];
-const BELOW = [1.19825839466702e-6, 1.18534705686654e-4, 2.268434632439e-3, 4.89352518554385e-3];
-
-/** In place. @param {Float32Array} data */
-function tanh(data) {
-  const [a13, a11, a9, a7, a5, a3, a1] = ABOVE;
-  const [b6, b4, b2, b0] = BELOW;
-  for (let i = 0; i < data.length; i++) {
-    const x = Math.max(-9, Math.min(data[i], 9)); // beyond, tanh is 1 to the last bit
-    const y = x * x;
-    const above = ((((((a13 * y + a11) * y + a9) * y + a7) * y + a5) * y + a3) * y + a1) * x;
-    data[i] = above / (((b6 * y + b4) * y + b2) * y + b0);
-  }
-  return data;
 }
 
 /** @param {Map<string, StoredTensor>} tensors @param {string} name */

@@ -7,6 +7,7 @@ export const ACTIVATE: Record<Activation, (x: number) => number> = {
   gelu: (x) => x * normalIntegral(x),
   "gelu-tanh": (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
   silu: (x) => x / (1 + Math.exp(-x)),
+  tanh: Math.tanh,
 };
 
 // erfc(z) = t e^(-z^2) p(t) with t = 1 / (1 + 0.4 z) for z >= 0: p is a minimax polynomial, relative error 8e-9.

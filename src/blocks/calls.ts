@@ -1,15 +1,15 @@
 // What a backend does beside attention. The facades have checked the calls: nothing in here is validated again.
 import type { ElementType } from "../tensor.js";
 
-export type Activation = "none" | "relu" | "gelu" | "gelu-tanh" | "silu";
+export type Activation = "none" | "relu" | "gelu" | "gelu-tanh" | "silu" | "tanh";
 
-export type WeightType = "float32" | "bfloat16" | "int8";
+export type WeightType = "float32" | "bfloat16" | "int8" | "int8-dynamic";
 
 /** A matrix `[rows, inputs]` without gaps, rounded to its type. */
 export interface Weights {
   type: WeightType;
   data: Float32Array | Uint16Array | Int8Array;
-  /** Per row, for int8: what an integer stands for. */
+  /** Per row, for both kinds of int8: what an integer stands for. */
   scales: Float32Array | undefined;
   rows: number;
   inputs: number;

@@ -1,6 +1,7 @@
 // The building blocks in plain TypeScript.
 
 import { addScores, holdQueries, holdRows, KEYS, ROWS, scores, WIDTH } from "../block.js";
+import { narrowInt8 } from "../convert.js";
 import { addDots } from "../decode.js";
 import { readRows } from "../read.js";
 import { atOnce, inSlices } from "../slices.js";
@@ -11,9 +12,9 @@ import { widenWeights } from "./weights.js";
 export const jsBlocks: Blocks = {
   pack: (weights) => widenWeights(weights).slice(),
 
-  linear: (call) => atOnce(linearSteps(call)),
+  linear: (call) => atOnce(linearSteps(rounded(call))),
 
-  linearAsync: (call, signal) => inSlices(linearSteps(call), signal),
+  linearAsync: (call, signal) => inSlices(linearSteps(rounded(call)), signal),
 
   norm(call) {
     for (let row = 0; row < call.rows; row++) normRow(call, row * call.width);
@@ -46,6 +47,21 @@ export const jsBlocks: Blocks = {
 const held = new Float64Array(ROWS * WIDTH);
 // Products of a tile with hidden rows, while those with the gates are made.
 const hidden = new Float64Array(ROWS * KEYS);
+
+/** For int8-dynamic: rows as what the integers stand for that they are rounded to. */
+function rounded(call: LinearCall): LinearCall {
+  const { layer, x, rows, stride } = call;
+  const { inputs } = layer;
+  if (layer.type !== "int8-dynamic") return call;
+  const [numbers, integers] = [new Float64Array(inputs), new Int8Array(inputs)];
+  const to = new Float32Array(rows * inputs);
+  for (let r = 0; r < rows; r++) {
+    numbers.set(x.subarray(r * stride, r * stride + inputs));
+    const factor = narrowInt8(integers, 0, numbers);
+    for (let i = 0; i < inputs; i++) to[r * inputs + i] = integers[i] * factor;
+  }
+  return { ...call, x: to, stride: inputs };
+}
 
 /** Tiles of at most ROWS rows by KEYS outputs; scores (see block.ts) holds a tile's products, KEYS apart. */
 function* linearSteps(call: LinearCall): Generator<void> {

@@ -9,11 +9,15 @@ import { checkApart, floats, oneOf, resultOf, rowsOf, withDefaults } from "./che
 import { float32, roundWeights, weightView } from "./weights.js";
 
 export interface LinearOptions {
-  /** How weights are stored: "float32" (the default), "bfloat16", or "int8" with a scale per row. */
+  /**
+   * How weights are stored: "float32" (the default), "bfloat16", or "int8" with a scale per row. With "int8-dynamic" rows
+   * of x are rounded to int8 as well, with a scale each, and products are of integers: the fastest, for models that bear
+   * it (PyTorch and onnxruntime call it dynamic quantisation).
+   */
   type?: WeightType | undefined;
   /**
    * "none" (the default), "relu", "silu" (x / (1 + e^-x)), "gelu" (x times the normal distribution's integral), or its
-   * approximation by tanh, "gelu-tanh" (Hendrycks and Gimpel, arXiv:1606.08415).
+   * approximation by tanh, "gelu-tanh" (Hendrycks and Gimpel, arXiv:1606.08415), or "tanh".
    */
   activation?: Activation | undefined;
   /**
@@ -42,8 +46,11 @@ const APPLY_DEFAULTS = {
   threads: undefined as number | undefined,
   signal: undefined as AbortSignal | undefined,
 };
-export const WEIGHT_TYPES: readonly WeightType[] = ["float32", "bfloat16", "int8"];
-export const ACTIVATIONS: readonly Activation[] = ["none", "relu", "gelu", "gelu-tanh", "silu"];
+export const WEIGHT_TYPES: readonly WeightType[] = ["float32", "bfloat16", "int8", "int8-dynamic"];
+export const ACTIVATIONS: readonly Activation[] = ["none", "relu", "gelu", "gelu-tanh", "silu", "tanh"];
+
+/** Sums of so many products of 127 * 127 fit 32 bits. */
+const MOST_DYNAMIC_INPUTS = 133_144;
 
 /** A layer with weights packed for the backend that was current when it was made. */
 export class PackedLayer {
@@ -59,6 +66,9 @@ export class PackedLayer {
     if (typeof gated !== "boolean") throw wrongKind("gated", "a boolean", gated);
     const rows = weight.length / inputs;
     if (gated && rows % 2 !== 0) throw wrongValue("weight", "an even number of rows (hidden ones, then gates)", rows);
+    if (type === "int8-dynamic" && inputs > MOST_DYNAMIC_INPUTS) {
+      throw wrongValue("weight", `at most ${MOST_DYNAMIC_INPUTS} inputs (for int8-dynamic)`, inputs);
+    }
     const shift = bias && weightView("bias", bias, [rows], `[${rows}] (one per row of "weight")`);
     this.#backend = currentBackend();
     const rounded = roundWeights("weight", weight, inputs, type);
@@ -109,7 +119,8 @@ export class PackedLayer {
  * same pass. A row of the output has the same bits whatever other rows come with it and however many threads work.
  *
  * Weights of type "bfloat16" are rounded to the nearest, those of "int8" to 127 steps either way of a scale per row.
- * Activations stay float32, and so does the arithmetic.
+ * Activations stay float32, and so does the arithmetic, but with "int8-dynamic": x is rounded to 127 steps either way, too,
+ * and a row of x with NaN or an infinity gives NaN.
  *
  * @example
  * const up = new Linear({ data: weight, dims: [2048, 512] }, { data: bias, dims: [2048] }, { activation: "relu" });

@@ -45,8 +45,8 @@ export const BLOCK_FIELDS = [
 ];
 
 /** Enums of native/blocks.h. */
-const STORED: Record<WeightType, number> = { float32: 0, bfloat16: 1, int8: 2 };
-const ACTIVATION: Record<Activation, number> = { none: 0, relu: 1, gelu: 2, "gelu-tanh": 3, silu: 4 };
+const STORED: Record<WeightType, number> = { float32: 0, bfloat16: 1, int8: 2, "int8-dynamic": 3 };
+const ACTIVATION: Record<Activation, number> = { none: 0, relu: 1, gelu: 2, "gelu-tanh": 3, silu: 4, tanh: 5 };
 
 // One for all calls: the addon has read it when it returns.
 const block = new Float64Array(LINEAR_FIELDS.length);

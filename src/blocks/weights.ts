@@ -28,7 +28,7 @@ export function float32(view: View): Float32Array {
 export function roundWeights(name: string, data: Float32Array, inputs: number, type: WeightType): Weights {
   const rows = data.length / inputs;
   if (type === "float32") return { type, data, scales: undefined, rows, inputs };
-  if (type === "int8") return { type, ...toInt8(name, data, rows, inputs), rows, inputs };
+  if (type !== "bfloat16") return { type, ...toInt8(name, data, rows, inputs), rows, inputs };
   const words = new Uint16Array(data.length);
   narrow(words, 0, data, 0, data.length, type);
   return { type, data: words, scales: undefined, rows, inputs };

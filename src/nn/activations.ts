@@ -17,9 +17,9 @@ export function activations(name: string, tensor: TensorLike, columns: number): 
   return { data: float32(view), dims, type: "float32" };
 }
 
-/** a + b, of the same dims. */
-export function add(a: Activations, b: Activations): Activations {
-  const sum = new Float32Array(a.data.length);
-  for (let i = 0; i < sum.length; i++) sum[i] = a.data[i] + b.data[i];
-  return { data: sum, dims: a.dims, type: "float32" };
+/** Adds a to b, of the same dims, in b's memory. */
+export function addTo(b: Activations, { data: a }: Activations): Activations {
+  const sum = b.data;
+  for (let i = 0; i < sum.length; i++) sum[i] += a[i];
+  return b;
 }

@@ -1,7 +1,7 @@
 // What encoder and decoder layers have in common.
 import type { Activation, RotaryOptions, WeightType } from "../blocks/index.js";
 import { integer } from "../options.js";
-import { type Activations, add } from "./activations.js";
+import { type Activations, addTo } from "./activations.js";
 import { Linear } from "./linear.js";
 import { Module } from "./module.js";
 import type { MultiheadAttentionOptions } from "./multihead.js";
@@ -26,7 +26,7 @@ export interface LayerOptions {
   bias?: boolean | undefined;
   /** Rotary positions of the self-attention's queries and keys; none by default, as always in PyTorch. */
   rotary?: RotaryOptions | undefined;
-  /** How weights of matrices are kept: "float32" (the default), "bfloat16", or "int8" with a scale per row. */
+  /** How weights of matrices are kept: "float32" (the default), "bfloat16", "int8" with a scale per row, or "int8-dynamic". */
   weightType?: WeightType | undefined;
   /** Without effect: there is no training here. */
   dropout?: number | undefined;
@@ -78,13 +78,15 @@ export abstract class TransformerLayer extends Module {
     );
   }
 
-  /** x + part(x), with the norm where normFirst says. */
+  /** x + part(x), which is in new memory, with the norm where normFirst says. */
   protected async residual(
     x: Activations,
     norm: LayerNorm,
     part: (x: Activations) => Promise<Activations>,
   ): Promise<Activations> {
-    return this.normFirst ? add(x, await part(norm.apply(x))) : norm.apply(add(x, await part(x)));
+    if (this.normFirst) return addTo(await part(norm.apply(x)), x);
+    const sum = addTo(await part(x), x);
+    return norm.apply(sum, sum.data);
   }
 
   protected async feedForward(x: Activations, options: RunOptions): Promise<Activations> {

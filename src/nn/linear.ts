@@ -17,7 +17,7 @@ export interface LinearOptions {
   activation?: Activation | undefined;
   /** Whether the weight has as many rows again, that make gates: `activation(gate) * x`; false by default. */
   gated?: boolean | undefined;
-  /** How weights are kept: "float32" (the default), "bfloat16", or "int8" with a scale per row. */
+  /** How weights are kept: "float32" (the default), "bfloat16", "int8" with a scale per row, or "int8-dynamic". */
   weightType?: WeightType | undefined;
 }
 

@@ -34,7 +34,7 @@ export interface MultiheadAttentionOptions {
   addZeroAttn?: boolean | undefined;
   /** Rotary positions of queries and keys; none by default, as always in PyTorch. */
   rotary?: RotaryOptions | undefined;
-  /** How weights are kept: "float32" (the default), "bfloat16", or "int8" with a scale per row. */
+  /** How weights are kept: "float32" (the default), "bfloat16", "int8" with a scale per row, or "int8-dynamic". */
   weightType?: WeightType | undefined;
   /** Without effect: there is no training here. */
   dropout?: number | undefined;
@@ -176,12 +176,13 @@ export class MultiheadAttention extends Module {
     return { output: await this.outProj.apply(output, run), ...(weights && { weights }) };
   }
 
+  /** In place. */
   private turn({ data, dims, type }: Activations, positions?: readonly number[]): Activations {
     if (this.#rotary === undefined) return { data, dims, type };
     const t = dims[dims.length - 2];
     const rows = data.length / dims[dims.length - 1];
     const places = Array.from({ length: rows }, (_, row) => positions?.[row % t] ?? row % t);
-    return { data: this.#rotary.apply(data, { heads: this.numHeads, positions: places }), dims, type };
+    return { data: this.#rotary.apply(data, { heads: this.numHeads, positions: places, out: data }), dims, type };
   }
 
   private get projections(): Projections {

@@ -42,10 +42,10 @@ export class LayerNorm extends Module {
     return this.apply(activations("x", x, this.normalizedShape));
   }
 
-  /** For other modules: x is as activations() gives it. */
-  apply({ data, dims }: Activations): Activations {
+  /** For other modules: x is as activations() gives it, and `out` may be its memory. */
+  apply({ data, dims }: Activations, out?: Float32Array): Activations {
     this.prepare();
-    const options = { weight: this.#weight, bias: this.#bias, eps: this.eps };
+    const options = { weight: this.#weight, bias: this.#bias, eps: this.eps, out };
     return { data: layerNorm(data, this.normalizedShape, options), dims, type: "float32" };
   }
 }
