@@ -8,6 +8,7 @@ import { type LayerOptions, TransformerLayer } from "./layer.js";
 import type { Reach } from "./lineage.js";
 import { MultiheadAttention } from "./multihead.js";
 import { type Causal, checkNames, type ModuleResult, type RunOptions, type Visibility } from "./options.js";
+import { giveBack } from "./scratch.js";
 import type { LayerState } from "./state.js";
 
 /** What the tokens of the target see of the memory. */
@@ -81,8 +82,8 @@ export class TransformerDecoderLayer extends TransformerLayer {
     const cross = { ...run, mask: memoryMask, keyLengths: memoryKeyLengths, weights };
     return this.through(
       x,
-      async (x) => selfAttn.attend(x, await selfAttn.project(x, x, run), { ...run, mask, keyLengths, causal }),
-      async (x) => multiheadAttn.attend(x, await multiheadAttn.project(memory, memory, run), cross),
+      (x) => selfAttn.attendOnce(x, x, x, { ...run, mask, keyLengths, causal }),
+      (x) => multiheadAttn.attendOnce(x, memory, memory, cross),
       run,
     );
   }
@@ -92,7 +93,10 @@ export class TransformerDecoderLayer extends TransformerLayer {
     const { key, value } = await this.multiheadAttn.project(memory, memory, run);
     const options = { heads: this.nhead, type };
     const none = { data: new Float32Array(0), dims: [...memory.dims.slice(0, -2), 0, this.dModel] };
-    return { own: new KeyValueMemory(none, none, options), memory: new KeyValueMemory(key, value, options) };
+    const state = { own: new KeyValueMemory(none, none, options), memory: new KeyValueMemory(key, value, options) };
+    giveBack(key.data);
+    giveBack(value.data);
+    return state;
   }
 
   /** For a decoder: x are further tokens of the target. */
@@ -110,6 +114,8 @@ export class TransformerDecoderLayer extends TransformerLayer {
       async (x) => {
         const { key, value } = await selfAttn.project(x, x, run, positions);
         own.append(key, value);
+        giveBack(key.data);
+        giveBack(value.data);
         return selfAttn.attend(x, own, { ...run, ...visibility }, positions);
       },
       (x) => multiheadAttn.attend(x, memory, cross),

@@ -43,7 +43,7 @@ export class TransformerEncoderLayer extends TransformerLayer {
     let weights: Tensor<Float32Array> | undefined;
     const [norm1, norm2] = this.norms;
     const attended = await this.residual(x, norm1, async (x) => {
-      const result = await this.selfAttn.attend(x, await this.selfAttn.project(x, x, options), options);
+      const result = await this.selfAttn.attendOnce(x, x, x, options);
       weights = result.weights;
       return result.output;
     });

@@ -7,6 +7,7 @@ import { Module } from "./module.js";
 import type { MultiheadAttentionOptions } from "./multihead.js";
 import { LayerNorm } from "./norm.js";
 import { type RunOptions, withDefaults } from "./options.js";
+import { borrow, giveBack } from "./scratch.js";
 
 /** Options of torch.nn.TransformerEncoderLayer and torch.nn.TransformerDecoderLayer. */
 export interface LayerOptions {
@@ -84,12 +85,20 @@ export abstract class TransformerLayer extends Module {
     norm: LayerNorm,
     part: (x: Activations) => Promise<Activations>,
   ): Promise<Activations> {
-    if (this.normFirst) return addTo(await part(norm.apply(x)), x);
+    if (this.normFirst) {
+      const normed = norm.apply(x, borrow(x.data.length));
+      const sum = addTo(await part(normed), x);
+      giveBack(normed.data);
+      return sum;
+    }
     const sum = addTo(await part(x), x);
     return norm.apply(sum, sum.data);
   }
 
   protected async feedForward(x: Activations, options: RunOptions): Promise<Activations> {
-    return this.linear2.apply(await this.linear1.apply(x, options), options);
+    const hidden = await this.linear1.apply(x, options);
+    const output = await this.linear2.apply(hidden, options);
+    giveBack(hidden.data);
+    return output;
   }
 }

@@ -6,6 +6,7 @@ import type { TensorLike } from "../tensor.js";
 import { type Activations, activations } from "./activations.js";
 import { Module, type Parameters } from "./module.js";
 import { checkNames, type RunOptions, withDefaults } from "./options.js";
+import { borrow } from "./scratch.js";
 
 /** Options of torch.nn.Linear, and what its kernels do beside. */
 export interface LinearOptions {
@@ -69,15 +70,16 @@ export class Linear extends Module {
     return this.apply(activations("x", x, this.inFeatures), options);
   }
 
-  /** For other modules: x is as activations() gives it. */
+  /** For other modules: x is as activations() gives it; the result is borrowed. */
   apply(x: Activations, options: RunOptions): Promise<Activations> {
     this.prepare();
     return applied(this.#packed as PackedLinear, x, options);
   }
 }
 
-/** A packed layer of any rank of rows. */
+/** A packed layer of any rank of rows; the result is borrowed. */
 export async function applied(layer: PackedLinear, { data, dims }: Activations, run: RunOptions): Promise<Activations> {
-  const output = await layer.apply(data, { threads: run.threads, signal: run.signal });
-  return { data: output, dims: [...dims.slice(0, -1), layer.outputs], type: "float32" };
+  const out = borrow((data.length / layer.inputs) * layer.outputs);
+  await layer.apply(data, { out, threads: run.threads, signal: run.signal });
+  return { data: out, dims: [...dims.slice(0, -1), layer.outputs], type: "float32" };
 }

@@ -16,6 +16,7 @@ import {
   type Visibility,
   withDefaults,
 } from "./options.js";
+import { giveBack } from "./scratch.js";
 
 /** Options of torch.nn.MultiheadAttention, and `headDim`. */
 export interface MultiheadAttentionOptions {
@@ -143,11 +144,20 @@ export class MultiheadAttention extends Module {
     checkNames(options, ["mask", "keyLengths", "causal", "weights", "threads", "signal"]);
     const q = activations("query", query, this.embedDim);
     const [k, v] = [activations("key", key, this.kdim), activations("value", value, this.vdim)];
-    return this.attend(q, await this.project(k, v, options), options);
+    return this.attendOnce(q, k, v, options);
+  }
+
+  /** For other modules: arguments are as activations() gives them. */
+  async attendOnce(query: Activations, key: Activations, value: Activations, options: MultiheadForwardOptions) {
+    const projected = await this.project(key, value, options);
+    const result = await this.attend(query, projected, options);
+    giveBack(projected.key.data);
+    giveBack(projected.value.data);
+    return result;
   }
 
   /**
-   * Keys and values as attend() takes them: for a memory, once for all queries.
+   * Keys and values as attend() takes them, borrowed: for a memory, once for all queries.
    * @param positions of the keys, the same in every batch entry; 0, 1, 2 and so on by default
    */
   async project(
@@ -170,10 +180,13 @@ export class MultiheadAttention extends Module {
   ): Promise<ModuleResult<Tensor<Float32Array>>> {
     const projected = this.turn(await applied(this.projections.query, query, run), positions);
     const options = { ...run, mask, keyLengths, causal: causalOf(causal), weights: wanted, heads: this.numHeads };
-    const { output, weights } = await (this.#extra
+    const { output: attended, weights } = await (this.#extra
       ? attendWithExtra(this.#extra, projected, memory, options)
       : attendTo(projected, memory, options));
-    return { output: await this.outProj.apply(output, run), ...(weights && { weights }) };
+    const output = await this.outProj.apply(attended, run);
+    giveBack(projected.data);
+    giveBack(attended.data);
+    return { output, ...(weights && { weights }) };
   }
 
   /** In place. */
