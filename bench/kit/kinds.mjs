@@ -5,7 +5,13 @@ import { currentBackend } from "../../lib/backend.js";
 /** @typedef {"linear" | "attention" | "other kernels"} Kind */
 
 /** @type {Record<string, Kind>} */
-const KINDS = { linear: "linear", linearAsync: "linear", norm: "other kernels", embedding: "other kernels", rotary: "other kernels" };
+const KINDS = {
+  linear: "linear",
+  linearAsync: "linear",
+  norm: "other kernels",
+  embedding: "other kernels",
+  rotary: "other kernels",
+};
 
 /** Seconds in each kind of kernel while a function runs, and in all. @param {() => Promise<unknown>} run */
 export async function timeKinds(run) {

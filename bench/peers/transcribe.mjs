@@ -6,7 +6,7 @@ import { parseArgs } from "node:util";
 import { FOLDER, fetchModel } from "../../examples/transcribe/fetch.mjs";
 import { Moonshine, RATE, TOKENS_A_SECOND } from "../../examples/transcribe/model.mjs";
 import { readWav } from "../../examples/transcribe/wav.mjs";
-import { digits, line, percent, time } from "../kit/format.mjs";
+import { line, time } from "../kit/format.mjs";
 import { timeKinds } from "../kit/kinds.mjs";
 import { measure } from "../kit/measure.mjs";
 import { OnnxMoonshine } from "./moonshine.mjs";
@@ -24,9 +24,10 @@ const run = { threads: 1 };
 
 await fetchModel(FOLDER);
 const [ours, theirs] = [await Moonshine.read(FOLDER), await OnnxMoonshine.read(run.threads)];
+const most = Math.floor((samples.length / RATE) * TOKENS_A_SECOND);
 const contenders = [
   { name: "xattn", run: transcribe },
-  { name: "onnxruntime-node", run: () => theirs.transcribe(samples, Math.floor((samples.length / RATE) * TOKENS_A_SECOND)) },
+  { name: "onnxruntime-node", run: () => theirs.transcribe(samples, most) },
 ];
 for (const { name, run } of contenders) {
   const tokens = await run();
