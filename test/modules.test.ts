@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { MapOptions, Tensor, TopK } from "../src/index.js";
 import {
   LayerNorm,
   Linear,
@@ -21,6 +22,7 @@ import {
   randomState,
   stackDims,
 } from "./modules-state.js";
+import { reduced } from "./oracle.js";
 import { Random } from "./random.js";
 import { normal, numbersOf, tensor } from "./tensors.js";
 
@@ -33,6 +35,24 @@ function expectClose(got: { data: ArrayLike<number>; dims: number[] }, wanted: M
   flat.forEach((x, i) => {
     expect(Math.abs(got.data[i] - x), `[${i}] of ${x}`).toBeLessThanOrEqual(CLOSE * Math.max(1, Math.abs(x)));
   });
+}
+
+const MAPS: MapOptions[] = [
+  { heads: [2, 0] },
+  { reduce: "mean" },
+  { keys: [4, 1], heads: [1] },
+  { topK: 2 },
+  { reduce: "entropy" },
+  { reduce: "sum", over: "queries" },
+];
+
+/** Against the oracle's reduction of all weights. */
+function expectMap(got: object | undefined, whole: Tensor<Float32Array> | undefined, asked: MapOptions): void {
+  const wanted = reduced(whole as never, asked as never);
+  const { weights, indices } = (asked.topK ? got : { weights: got, indices: undefined }) as TopK;
+  expect(weights.dims).toEqual(wanted.weights.dims);
+  expectClose(weights, [[Array.from(wanted.weights.data)]]);
+  if (asked.topK) expect(Array.from(indices.data)).toEqual(Array.from(wanted.indices?.data ?? []));
 }
 
 const hidden = (isHidden: boolean) => (isHidden ? -Infinity : 0);
@@ -115,6 +135,21 @@ describe("MultiheadAttention", () => {
     }
   });
 
+  test.each(variants)("with %s gives what a map asks for of its weights", async (_, options, dims) => {
+    const module = new MultiheadAttention({ embedDim: 12, numHeads: 3, ...options });
+    module.loadStateDict(randomState(dims), "x.");
+    const [k, v] = "kdim" in options ? [key, value] : [same, same];
+    const { output, weights } = await module.forward(query, k, v, { keyLengths: [6, 3], weights: true });
+    for (const asked of MAPS) {
+      const mapped = await module.forward(query, k, v, { keyLengths: [6, 3], weights: asked });
+      expect(mapped.output).toEqual(output);
+      expectMap(mapped.weights, weights, asked);
+    }
+    await expect(module.forward(query, k, v, { weights: { heads: [3] } })).rejects.toThrow(
+      new RangeError('"weights.heads[0]" expected an integer from 0 to 2, got 3'),
+    );
+  });
+
   test("takes a sequence without a batch, and 16-bit types", async () => {
     const module = new MultiheadAttention({ embedDim: 12, numHeads: 3 });
     const [q, k] = [normal(random, [5, 12], "bfloat16"), normal(random, [7, 12], "float16")];
@@ -181,6 +216,42 @@ describe("stacks", () => {
     expect(weights).toEqual(decoded.weights);
     expect(weights?.map((each) => each.dims)).toEqual(Array(3).fill([2, 3, 5, 7]));
     expect(own?.map((each) => each.dims)).toEqual(Array(2).fill([2, 3, 7, 7]));
+  });
+
+  test("all modules give the maps that are asked for, per layer", async () => {
+    const memory = (await whole.encoder.forward(src)).output;
+    const [first, last] = [whole.encoder.layers[0], whole.decoder.layers[2]];
+    const calls = {
+      transformer: (weights: true | MapOptions) => whole.forward(src, tgt, { causal: true, weights }),
+      encoder: (weights: true | MapOptions) => whole.encoder.forward(src, { weights }),
+      decoder: (weights: true | MapOptions) => whole.decoder.forward(tgt, memory, { weights }),
+      layers: async (weights: true | MapOptions) => {
+        const results = [await first.forward(src, { weights }), await last.forward(tgt, memory, { weights })];
+        return { output: results[0].output, weights: results.map((each) => each.weights) };
+      },
+      step: async (weights: true | MapOptions) =>
+        whole.decoder.step(tgt, await whole.decoder.start(memory), { weights }),
+    };
+    for (const call of Object.values(calls)) {
+      const all = await call(true);
+      for (const asked of MAPS) {
+        const { output, weights } = await call(asked);
+        expect(output).toEqual(all.output);
+        expect(weights).toHaveLength(all.weights?.length ?? -1);
+        weights?.forEach((map, i) => {
+          expectMap(map, all.weights?.[i] as Tensor<Float32Array>, asked);
+        });
+      }
+    }
+  });
+
+  test("the kind of map is in the type of the result", async () => {
+    const { weights } = await whole.forward(src, tgt, { weights: { topK: 1 } });
+    const indices: Int32Array | undefined = weights?.[0].indices.data;
+    expect(indices).toHaveLength(2 * 3 * 5);
+    const mean = await whole.encoder.layers[0].forward(src, { weights: { reduce: "mean" } });
+    const data: Float32Array | undefined = mean.weights?.data;
+    expect(data).toHaveLength(2 * 7 * 7);
   });
 
   test("each half can be loaded alone, and is its layers, then its norm", async () => {

@@ -1,13 +1,22 @@
 import { wrongValue } from "../errors.js";
+import type { MapOptions } from "../maps.js";
 import { KeyValueMemory } from "../memory.js";
 import type { AttentionOptions } from "../options.js";
 import type { MemoryType } from "../problem.js";
-import type { Tensor, TensorLike } from "../tensor.js";
+import type { TensorLike } from "../tensor.js";
 import { type Activations, activations } from "./activations.js";
 import { type LayerOptions, TransformerLayer } from "./layer.js";
 import type { Reach } from "./lineage.js";
 import { MultiheadAttention } from "./multihead.js";
-import { type Causal, checkNames, type ModuleResult, type RunOptions, type Visibility } from "./options.js";
+import {
+  type AnyMap,
+  type Causal,
+  checkNames,
+  type MapOf,
+  type ModuleResult,
+  type RunOptions,
+  type Visibility,
+} from "./options.js";
 import { giveBack } from "./scratch.js";
 import type { LayerState } from "./state.js";
 
@@ -20,7 +29,10 @@ export interface MemoryVisibility {
 }
 
 /** Options of a decoder's forward(): `mask`, `keyLengths` and `causal` are for the self-attention. */
-export interface DecoderForwardOptions extends RunOptions, Visibility, MemoryVisibility {
+export interface DecoderForwardOptions<Asked extends boolean | MapOptions = boolean | MapOptions>
+  extends RunOptions<Asked>,
+    Visibility,
+    MemoryVisibility {
   causal?: Causal;
 }
 
@@ -35,7 +47,7 @@ export const DECODER_NAMES = [
   "signal",
 ];
 
-type Attend = (x: Activations) => Promise<ModuleResult<Tensor<Float32Array>>>;
+type Attend = (x: Activations) => Promise<ModuleResult<AnyMap>>;
 
 /**
  * torch.nn.TransformerDecoderLayer: self-attention of the target, cross-attention to the memory (the encoder's output),
@@ -60,15 +72,16 @@ export class TransformerDecoderLayer extends TransformerLayer {
   /**
    * @param tgt `[batch, t, dModel]` or `[t, dModel]`
    * @param memory `[batch, tk, dModel]`, a batch of 1 being everybody's, or `[tk, dModel]`
-   * @returns weights of the cross-attention, `[batch, nhead, t, tk]`, where they were asked for
+   * @returns weights of the cross-attention, `[batch, nhead, t, tk]`, or what was asked for of them
    */
-  async forward(
+  async forward<const Asked extends boolean | MapOptions = false>(
     tgt: TensorLike,
     memory: TensorLike,
-    options: DecoderForwardOptions = {},
-  ): Promise<ModuleResult<Tensor<Float32Array>>> {
+    options: DecoderForwardOptions<Asked> = {},
+  ): Promise<ModuleResult<MapOf<Asked>>> {
     checkNames(options, DECODER_NAMES);
-    return this.apply(...targetAndMemory(tgt, memory, this.dModel), options);
+    const result = await this.apply(...targetAndMemory(tgt, memory, this.dModel), options);
+    return result as ModuleResult<MapOf<Asked>>;
   }
 
   /** For other modules: x and memory are as targetAndMemory() gives them. */
@@ -126,7 +139,7 @@ export class TransformerDecoderLayer extends TransformerLayer {
   /** The layer around any self- and cross-attention. */
   async through(x: Activations, attendSelf: Attend, attendMemory: Attend, run: RunOptions) {
     const [norm1, norm2, norm3] = this.norms;
-    let weights: Tensor<Float32Array> | undefined;
+    let weights: AnyMap | undefined;
     const own = await this.residual(x, norm1, async (x) => (await attendSelf(x)).output);
     const crossed = await this.residual(own, norm2, async (x) => {
       const result = await attendMemory(x);

@@ -1,6 +1,7 @@
 import { wrongKind, wrongValue } from "../errors.js";
+import type { MapOptions } from "../maps.js";
 import type { MemoryType } from "../problem.js";
-import type { Tensor, TensorLike } from "../tensor.js";
+import type { TensorLike } from "../tensor.js";
 import { activations } from "./activations.js";
 import {
   DECODER_NAMES,
@@ -9,7 +10,7 @@ import {
   TransformerDecoderLayer,
   targetAndMemory,
 } from "./decoder-layer.js";
-import { checkNames, type ModuleResult, type RunOptions } from "./options.js";
+import { checkNames, type MapOf, type ModuleResult, type RunOptions } from "./options.js";
 import { Stack, type StackOptions } from "./stack.js";
 import { DecoderState } from "./state.js";
 
@@ -37,16 +38,17 @@ export class TransformerDecoder extends Stack<TransformerDecoderLayer> {
   /**
    * @param tgt `[batch, t, dModel]` or `[t, dModel]`
    * @param memory `[batch, tk, dModel]`, a batch of 1 being everybody's, or `[tk, dModel]`
-   * @returns weights of the cross-attention of every layer, `[batch, nhead, t, tk]`, where they were asked for
+   * @returns weights of the cross-attention of every layer, `[batch, nhead, t, tk]`, or what was asked for of them
    */
-  async forward(
+  async forward<const Asked extends boolean | MapOptions = false>(
     tgt: TensorLike,
     memory: TensorLike,
-    options: DecoderForwardOptions = {},
-  ): Promise<ModuleResult<Tensor<Float32Array>[]>> {
+    options: DecoderForwardOptions<Asked> = {},
+  ): Promise<ModuleResult<MapOf<Asked>[]>> {
     checkNames(options, DECODER_NAMES);
     const [x, encoded] = targetAndMemory(tgt, memory, this.dModel);
-    return this.through(x, options, (layer, x) => layer.apply(x, encoded, options));
+    const result = await this.through(x, options, (layer, x) => layer.apply(x, encoded, options));
+    return result as ModuleResult<MapOf<Asked>[]>;
   }
 
   /**
@@ -69,13 +71,13 @@ export class TransformerDecoder extends Stack<TransformerDecoderLayer> {
    * @param token embedded, of the memory's rank: `[batch, t, dModel]`, where t is any number of tokens that follow each
    * other, or after state.reorder() one token for each beam
    * @param state grows; after an error or an abort it is as it was before
-   * @returns weights of the cross-attention of every layer, `[batch, nhead, t, tk]`, where they were asked for
+   * @returns weights of the cross-attention of every layer, `[batch, nhead, t, tk]`, or what was asked for of them
    */
-  async step(
+  async step<const Asked extends boolean | MapOptions = false>(
     token: TensorLike,
     state: DecoderState,
-    options: RunOptions = {},
-  ): Promise<ModuleResult<Tensor<Float32Array>[]>> {
+    options: RunOptions<Asked> = {},
+  ): Promise<ModuleResult<MapOf<Asked>[]>> {
     checkNames(options, ["weights", "threads", "signal"]);
     if (!(state instanceof DecoderState)) throw wrongKind("state", "a DecoderState, from start()", state);
     if (state.layers.length !== this.layers.length) {
@@ -86,8 +88,9 @@ export class TransformerDecoder extends Stack<TransformerDecoderLayer> {
     if (outer.join() !== state.outer.join()) {
       throw wrongValue("token.dims", `[${[...state.outer, "t", this.dModel].join(", ")}] (as "memory")`, x.dims);
     }
-    return state.grow(x.dims[outer.length], (reach) =>
+    const result = await state.grow(x.dims[outer.length], (reach) =>
       this.through(x, options, (layer, x, i) => layer.step(x, state.layers[i], reach, state.visibility, options)),
     );
+    return result as ModuleResult<MapOf<Asked>[]>;
   }
 }

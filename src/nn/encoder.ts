@@ -1,12 +1,23 @@
-import type { Tensor, TensorLike } from "../tensor.js";
+import type { MapOptions } from "../maps.js";
+import type { TensorLike } from "../tensor.js";
 import { type Activations, activations } from "./activations.js";
 import { type LayerOptions, TransformerLayer } from "./layer.js";
 import { MultiheadAttention } from "./multihead.js";
-import { type Causal, checkNames, type ModuleResult, type RunOptions, type Visibility } from "./options.js";
+import {
+  type AnyMap,
+  type Causal,
+  checkNames,
+  type MapOf,
+  type ModuleResult,
+  type RunOptions,
+  type Visibility,
+} from "./options.js";
 import { Stack, type StackOptions } from "./stack.js";
 
 /** Options of an encoder's forward(): what the tokens of the source see of each other. */
-export interface EncoderForwardOptions extends RunOptions, Visibility {
+export interface EncoderForwardOptions<Asked extends boolean | MapOptions = boolean | MapOptions>
+  extends RunOptions<Asked>,
+    Visibility {
   causal?: Causal;
 }
 
@@ -31,16 +42,20 @@ export class TransformerEncoderLayer extends TransformerLayer {
 
   /**
    * @param src `[batch, t, dModel]` or `[t, dModel]`
-   * @returns weights `[batch, nhead, t, t]` where they were asked for
+   * @returns weights `[batch, nhead, t, t]`, or what was asked for of them
    */
-  async forward(src: TensorLike, options: EncoderForwardOptions = {}): Promise<ModuleResult<Tensor<Float32Array>>> {
+  async forward<const Asked extends boolean | MapOptions = false>(
+    src: TensorLike,
+    options: EncoderForwardOptions<Asked> = {},
+  ): Promise<ModuleResult<MapOf<Asked>>> {
     checkNames(options, FORWARD_NAMES);
-    return this.apply(activations("src", src, this.dModel), options);
+    const result = await this.apply(activations("src", src, this.dModel), options);
+    return result as ModuleResult<MapOf<Asked>>;
   }
 
   /** For other modules: x is as activations() gives it. */
-  async apply(x: Activations, options: EncoderForwardOptions): Promise<ModuleResult<Tensor<Float32Array>>> {
-    let weights: Tensor<Float32Array> | undefined;
+  async apply(x: Activations, options: EncoderForwardOptions): Promise<ModuleResult<AnyMap>> {
+    let weights: AnyMap | undefined;
     const [norm1, norm2] = this.norms;
     const attended = await this.residual(x, norm1, async (x) => {
       const result = await this.selfAttn.attendOnce(x, x, x, options);
@@ -66,11 +81,15 @@ export class TransformerEncoder extends Stack<TransformerEncoderLayer> {
 
   /**
    * @param src `[batch, t, dModel]` or `[t, dModel]`
-   * @returns weights of every layer, `[batch, nhead, t, t]`, where they were asked for
+   * @returns weights of every layer, `[batch, nhead, t, t]`, or what was asked for of them
    */
-  async forward(src: TensorLike, options: EncoderForwardOptions = {}): Promise<ModuleResult<Tensor<Float32Array>[]>> {
+  async forward<const Asked extends boolean | MapOptions = false>(
+    src: TensorLike,
+    options: EncoderForwardOptions<Asked> = {},
+  ): Promise<ModuleResult<MapOf<Asked>[]>> {
     checkNames(options, FORWARD_NAMES);
     const x = activations("src", src, this.dModel);
-    return this.through(x, options, (layer, x) => layer.apply(x, options));
+    const result = await this.through(x, options, (layer, x) => layer.apply(x, options));
+    return result as ModuleResult<MapOf<Asked>[]>;
   }
 }

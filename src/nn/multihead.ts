@@ -1,16 +1,19 @@
 import { Linear as PackedLinear, Rotary, type RotaryOptions, type WeightType } from "../blocks/index.js";
 import { wrongValue } from "../errors.js";
+import type { MapOptions } from "../maps.js";
 import type { KeyValueMemory } from "../memory.js";
 import { integer } from "../options.js";
-import type { Tensor, TensorLike, View } from "../tensor.js";
+import type { TensorLike, View } from "../tensor.js";
 import { type Activations, activations } from "./activations.js";
 import { attendTo, attendWithExtra, extraKeys } from "./extra.js";
 import { applied, Linear } from "./linear.js";
 import { Module, type Parameters, type Shapes } from "./module.js";
 import {
+  type AnyMap,
   type Causal,
   causalOf,
   checkNames,
+  type MapOf,
   type ModuleResult,
   type RunOptions,
   type Visibility,
@@ -42,7 +45,9 @@ export interface MultiheadAttentionOptions {
 }
 
 /** Options of MultiheadAttention.forward(). */
-export interface MultiheadForwardOptions extends RunOptions, Visibility {
+export interface MultiheadForwardOptions<Asked extends boolean | MapOptions = boolean | MapOptions>
+  extends RunOptions<Asked>,
+    Visibility {
   causal?: Causal;
 }
 
@@ -133,18 +138,18 @@ export class MultiheadAttention extends Module {
    * @param query `[batch, tq, embedDim]` or `[tq, embedDim]`
    * @param key `[batch, tk, kdim]` or `[tk, kdim]`
    * @param value `[batch, tk, vdim]` or `[tk, vdim]`
-   * @returns weights `[batch, numHeads, tq, tk]` where they were asked for
+   * @returns weights `[batch, numHeads, tq, tk]`, or what was asked for of them
    */
-  async forward(
+  async forward<const Asked extends boolean | MapOptions = false>(
     query: TensorLike,
     key: TensorLike,
     value: TensorLike,
-    options: MultiheadForwardOptions = {},
-  ): Promise<ModuleResult<Tensor<Float32Array>>> {
+    options: MultiheadForwardOptions<Asked> = {},
+  ): Promise<ModuleResult<MapOf<Asked>>> {
     checkNames(options, ["mask", "keyLengths", "causal", "weights", "threads", "signal"]);
     const q = activations("query", query, this.embedDim);
     const [k, v] = [activations("key", key, this.kdim), activations("value", value, this.vdim)];
-    return this.attendOnce(q, k, v, options);
+    return (await this.attendOnce(q, k, v, options)) as ModuleResult<MapOf<Asked>>;
   }
 
   /** For other modules: arguments are as activations() gives them. */
@@ -177,7 +182,7 @@ export class MultiheadAttention extends Module {
     memory: Projected | KeyValueMemory,
     { causal, mask, keyLengths, weights: wanted, ...run }: MultiheadForwardOptions,
     positions?: readonly number[],
-  ): Promise<ModuleResult<Tensor<Float32Array>>> {
+  ): Promise<ModuleResult<AnyMap>> {
     const projected = this.turn(await applied(this.projections.query, query, run), positions);
     const options = { ...run, mask, keyLengths, causal: causalOf(causal), weights: wanted, heads: this.numHeads };
     const { output: attended, weights } = await (this.#extra

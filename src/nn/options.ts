@@ -1,12 +1,13 @@
 // Options of the modules' constructors and of their forward().
 import { unknownOption, wrongKind } from "../errors.js";
+import type { MapOptions, TopK, WeightsResult } from "../maps.js";
 import type { AttentionOptions } from "../options.js";
 import type { Tensor, TensorLike } from "../tensor.js";
 
 /** Options of every call of a module. */
-export interface RunOptions {
-  /** Also give the weights of the attention, per head. */
-  weights?: boolean | undefined;
+export interface RunOptions<Asked extends boolean | MapOptions = boolean | MapOptions> {
+  /** Also give the weights of the attention, per head, or what MapOptions ask for: a part or a reduction of them. */
+  weights?: Asked | undefined;
   /** At most so many threads; the pool's size by default. */
   threads?: number | undefined;
   /** Aborts the call, which then rejects with the signal's reason. */
@@ -31,6 +32,12 @@ export interface ModuleResult<Weights> {
   /** There when they were asked for. */
   weights?: Weights;
 }
+
+/** The weights or what was asked for of them. */
+export type AnyMap = Tensor<Float32Array> | TopK;
+
+/** What comes of an option `weights`, where anything comes of it. */
+export type MapOf<Asked extends boolean | MapOptions> = NonNullable<WeightsResult<Asked>>;
 
 export function causalOf(causal: Causal): AttentionOptions["causal"] {
   return causal === true ? "top-left" : causal;

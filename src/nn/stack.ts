@@ -1,11 +1,10 @@
 // What encoder and decoder have in common.
 import { integer } from "../options.js";
-import type { Tensor } from "../tensor.js";
 import type { Activations } from "./activations.js";
 import { LAYER_DEFAULTS, type LayerOptions, type TransformerLayer } from "./layer.js";
 import { Module } from "./module.js";
 import { LayerNorm } from "./norm.js";
-import { type ModuleResult, type RunOptions, withDefaults } from "./options.js";
+import { type AnyMap, type ModuleResult, type RunOptions, withDefaults } from "./options.js";
 
 /** Options of a stack of layers. */
 export interface StackOptions extends LayerOptions {
@@ -39,9 +38,9 @@ export abstract class Stack<Layer extends TransformerLayer> extends Module {
   protected async through(
     x: Activations,
     options: RunOptions,
-    apply: (layer: Layer, x: Activations, i: number) => Promise<ModuleResult<Tensor<Float32Array>>>,
-  ): Promise<ModuleResult<Tensor<Float32Array>[]>> {
-    const maps: Tensor<Float32Array>[] = [];
+    apply: (layer: Layer, x: Activations, i: number) => Promise<ModuleResult<AnyMap>>,
+  ): Promise<ModuleResult<AnyMap[]>> {
+    const maps: AnyMap[] = [];
     for (const [i, layer] of this.layers.entries()) {
       const { output, weights } = await apply(layer, x, i);
       x = output;

@@ -1,11 +1,12 @@
+import type { MapOptions } from "../maps.js";
 import { integer } from "../options.js";
-import type { Tensor, TensorLike } from "../tensor.js";
+import type { TensorLike } from "../tensor.js";
 import { TransformerDecoder } from "./decoder.js";
 import { DECODER_NAMES, type DecoderForwardOptions } from "./decoder-layer.js";
 import { TransformerEncoder } from "./encoder.js";
 import { LAYER_DEFAULTS, type LayerOptions } from "./layer.js";
 import { Module } from "./module.js";
-import { checkNames, type ModuleResult, type Visibility, withDefaults } from "./options.js";
+import { checkNames, type MapOf, type ModuleResult, type Visibility, withDefaults } from "./options.js";
 
 /** Options of torch.nn.Transformer. */
 export interface TransformerOptions extends Partial<LayerOptions> {
@@ -15,7 +16,8 @@ export interface TransformerOptions extends Partial<LayerOptions> {
 }
 
 /** Options of Transformer.forward(): those of the decoder, and what the tokens of the source see of each other. */
-export interface TransformerForwardOptions extends DecoderForwardOptions {
+export interface TransformerForwardOptions<Asked extends boolean | MapOptions = boolean | MapOptions>
+  extends DecoderForwardOptions<Asked> {
   srcMask?: Visibility["mask"];
   srcKeyLengths?: Visibility["keyLengths"];
 }
@@ -52,17 +54,17 @@ export class Transformer extends Module {
   /**
    * @param src `[batch, tk, dModel]` or `[tk, dModel]`
    * @param tgt `[batch, t, dModel]` or `[t, dModel]`
-   * @returns weights of the cross-attention of every decoder layer, `[batch, nhead, t, tk]`, where they were asked for
+   * @returns weights of the cross-attention of every decoder layer, `[batch, nhead, t, tk]`, or what was asked for of them
    */
-  async forward(
+  async forward<const Asked extends boolean | MapOptions = false>(
     src: TensorLike,
     tgt: TensorLike,
-    options: TransformerForwardOptions = {},
-  ): Promise<ModuleResult<Tensor<Float32Array>[]>> {
+    options: TransformerForwardOptions<Asked> = {},
+  ): Promise<ModuleResult<MapOf<Asked>[]>> {
     checkNames(options, [...DECODER_NAMES, "srcMask", "srcKeyLengths"]);
     const { srcMask: mask, srcKeyLengths: keyLengths, ...decoding } = options;
     const { threads, signal } = options;
     const { output: memory } = await this.encoder.forward(src, { mask, keyLengths, threads, signal });
-    return this.decoder.forward(tgt, memory, decoding);
+    return this.decoder.forward<Asked>(tgt, memory, decoding);
   }
 }
