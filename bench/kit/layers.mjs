@@ -9,7 +9,7 @@ import { importTest } from "./oracle.mjs";
  * `outputs` are of the layer, which has twice as many rows of weights where it is gated. `limit`: what bounds the time,
  * "compute" against the FMA peak, "memory" against a plain read loop over as many bytes as the weights have.
  * @typedef {{ name: string, rows: number, inputs: number, outputs: number, stride?: number, gated: boolean,
- *   type: "float32" | "bfloat16" | "int8", activation: "none" | "gelu" | "silu", limit: "compute" | "memory" }} LayerShape
+ *   type: import("xattn/blocks").WeightType, activation: "none" | "gelu" | "silu", limit: "compute" | "memory" }} LayerShape
  *
  * @typedef {{ x: Float32Array, weight: Float32Array, bias: Float32Array }} LayerInputs
  * @typedef {{ row: number, expected: Float64Array }} Sample
@@ -18,7 +18,7 @@ import { importTest } from "./oracle.mjs";
 /** Largest absolute error of a float32 output of about unit variance: one chain of up to 1024 additions. */
 export const MOST_LAYER_ERROR = 1e-5;
 
-const { linear, activations, nearestBfloat16, nearestInt8 } = await importTest("blocks-oracle.ts");
+const { dynamicInt8, linear, activations, nearestBfloat16, nearestInt8 } = await importTest("blocks-oracle.ts");
 
 /** @param {Partial<LayerShape> & Pick<LayerShape, "name" | "rows" | "inputs" | "outputs">} given @returns {LayerShape} */
 export function completeLayer(given) {
@@ -50,7 +50,8 @@ export function sampleLayer({ rows, inputs, outputs, stride = inputs, gated, typ
   return [...new Set([0, Math.floor(rows / 2), rows - 1])].map((row) => {
     const part = x.subarray(row * stride, row * stride + inputs);
     const all = gated ? 2 * outputs : outputs;
-    const { values } = linear(part, rounded, bias, { rows: 1, inputs, outputs: all });
+    const taken = type === "int8-dynamic" ? dynamicInt8(Array.from(part)) : part;
+    const { values } = linear(taken, rounded, bias, { rows: 1, inputs, outputs: all });
     const output = (/** @type {number} */ o) => (gated ? active(values[outputs + o]) * values[o] : active(values[o]));
     return { row, expected: Float64Array.from({ length: outputs }, (_, o) => output(o)) };
   });
@@ -91,7 +92,7 @@ export function layerCall(shape, { x, weight, bias }, { backend, threads, probe 
 function limitOf(shape, backend, threads, probe) {
   if (Number.isNaN(probe.peak(backend))) return undefined;
   if (shape.limit === "compute") return () => (1e-9 * layerFlops(shape)) / (threads * probe.peak(backend));
-  const bytes = shape.inputs * shape.outputs * { float32: 4, bfloat16: 2, int8: 1 }[shape.type];
+  const bytes = shape.inputs * shape.outputs * { float32: 4, bfloat16: 2, int8: 1, "int8-dynamic": 1 }[shape.type];
   const halves = [0, 1].map(() => new Float32Array(bytes / 8).fill(1));
   return () => probe.read(backend, halves[0], halves[1]) / threads;
 }

@@ -12,7 +12,7 @@ import { measure } from "../kit/measure.mjs";
 import { OnnxMoonshine } from "./moonshine.mjs";
 
 const { values: arg } = parseArgs({
-  options: { clip: { type: "string", default: "jfk.wav" }, passes: { type: "string", default: "20" } },
+  options: { clip: { type: "string", default: "jfk.wav" }, passes: { type: "string", default: "60" } },
 });
 
 const WIDTHS = [20, 10, 10, 10];
