@@ -73,7 +73,7 @@ template <class Quads> XATTN_INLINE void multiplyPatch(const Patch &c, const Qua
   if (c.rows == 1 && c.panels == ITEM_PANELS) return multiplyQuads<Quads, 1, ITEM_PANELS>(x, 0, w, step, c.sums, PANEL);
   for (int64_t q = 0; q < c.panels; q++) {
     float *sums = c.sums + q * c.step();
-    inSteps<LINEAR_ROWS>((int)c.rows, [&](auto count, int r) XATTN_LAMBDA_INLINE {
+    inWholeSteps<LINEAR_ROWS>((int)c.rows, [&](auto count, int r) XATTN_LAMBDA_INLINE {
       multiplyQuads<Quads, decltype(count)::value, 1>(x, r, w + q * step, step, sums + r * PANEL, 0);
     });
   }
