@@ -106,12 +106,24 @@ XATTN_INLINE float largest(vec a) {
   return _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)));
 }
 
+template <class T> XATTN_INLINE const T *firstOf(T *to, const T *p, int n) {
+  return copyFirst<W>(to, p, n);
+}
 XATTN_INLINE vec fromHalf(const uint16_t *p) {
   return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
 }
 XATTN_INLINE vec fromBfloat(const uint16_t *p) {
   __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p));
   return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+}
+// The even ones and the odd ones of 16, of which n are there and the others 0.
+XATTN_INLINE void fromBfloats(const uint16_t *p, int n, vec *x) {
+  uint16_t words[2 * W];
+  if (n < 2 * W && n != W) p = copyFirst<2 * W>(words, p, n);
+  const __m256i both =
+      n == W ? _mm256_zextsi128_si256(_mm_loadu_si128((const __m128i *)p)) : _mm256_loadu_si256((const __m256i *)p);
+  x[0] = _mm256_castsi256_ps(_mm256_slli_epi32(both, 16));
+  x[1] = _mm256_castsi256_ps(_mm256_and_si256(both, _mm256_set1_epi32((int)0xffff0000)));
 }
 // -infinity where a byte is 0, else 0.
 XATTN_INLINE vec hideZeros(const uint8_t *p) {
@@ -121,6 +133,27 @@ XATTN_INLINE vec hideZeros(const uint8_t *p) {
 }
 XATTN_INLINE vec fromSigned(const int8_t *p) {
   return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+}
+// 16 integers of 16 bits, of which n are there and the others 0, and 8 sums of products of their pairs.
+typedef __m256i shorts;
+typedef __m256i ints;
+XATTN_INLINE shorts widenBytes(const int8_t *p, int n) {
+  int8_t bytes[2 * W];
+  if (n == W) return _mm256_cvtepi8_epi16(_mm_loadl_epi64((const __m128i *)p));
+  if (n < 2 * W) p = copyFirst<2 * W>(bytes, p, n);
+  return _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)p));
+}
+XATTN_INLINE shorts loadShorts(const int16_t *p) {
+  return _mm256_loadu_si256((const __m256i *)p);
+}
+XATTN_INLINE ints noInts() {
+  return _mm256_setzero_si256();
+}
+XATTN_INLINE ints addPairs(ints sum, shorts a, shorts b) {
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b));
+}
+XATTN_INLINE vec toFloats(ints a) {
+  return _mm256_cvtepi32_ps(a);
 }
 // a is within the range of int8.
 XATTN_INLINE void toSigned(int8_t *p, vec a) {
@@ -172,23 +205,26 @@ XATTN_INLINE void transpose(vec *r) {
   XATTN_UNROLL for (int i = 0; i < 4; i++) r[i] = lowHalves(t[i], t[i + 4]), r[i + 4] = highHalves(t[i], t[i + 4]);
 }
 
-// Lane i of the result is the sum of the lanes of a[i].
-XATTN_INLINE vec sums(const vec *a) {
-  vec p = _mm256_hadd_ps(_mm256_hadd_ps(a[0], a[1]), _mm256_hadd_ps(a[2], a[3]));
-  vec q = _mm256_hadd_ps(_mm256_hadd_ps(a[4], a[5]), _mm256_hadd_ps(a[6], a[7]));
-  return add(lowHalves(p, q), highHalves(p, q));
+// The lanes of four vectors added up in part, for joinFolds().
+XATTN_INLINE vec foldFour(const vec *a) {
+  return _mm256_hadd_ps(_mm256_hadd_ps(a[0], a[1]), _mm256_hadd_ps(a[2], a[3]));
+}
+// Lane i of the result is the sum of the lanes of the i-th vector that was folded.
+XATTN_INLINE vec joinFolds(const vec *t) {
+  return add(lowHalves(t[0], t[1]), highHalves(t[0], t[1]));
+}
+// Even and odd lanes of 16 become 16 in their order.
+XATTN_INLINE void interleave(vec *x) {
+  const vec low = unpackLow(x[0], x[1]), high = unpackHigh(x[0], x[1]);
+  x[0] = lowHalves(low, high), x[1] = highHalves(low, high);
 }
 
 // Four int8 a lane.
-typedef __m256i ints;
 XATTN_INLINE ints broadcastInt(int32_t x) {
   return _mm256_set1_epi32(x);
 }
 XATTN_INLINE ints broadcastQuad(const int8_t *p) {
   return _mm256_set1_epi32(XATTN_QUAD(p));
-}
-XATTN_INLINE vec toFloats(ints a) {
-  return _mm256_cvtepi32_ps(a);
 }
 
 // |w| * (x with the sign of w): two products of at most 127 * 127 fit 16 bits.

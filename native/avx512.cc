@@ -103,12 +103,34 @@ XATTN_INLINE float largest(vec a) {
   return _mm512_reduce_max_ps(a);
 }
 
+// n < 16 elements, zeros behind them.
+XATTN_INLINE const uint16_t *firstOf(uint16_t *to, const uint16_t *p, int n) {
+  _mm256_storeu_si256((__m256i *)to, _mm256_maskz_loadu_epi16(firstLanes(n), p));
+  return to;
+}
+XATTN_INLINE const int8_t *firstOf(int8_t *to, const int8_t *p, int n) {
+  _mm_storeu_si128((__m128i *)to, _mm_maskz_loadu_epi8(firstLanes(n), p));
+  return to;
+}
 XATTN_INLINE vec fromHalf(const uint16_t *p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
 }
 XATTN_INLINE vec fromBfloat(const uint16_t *p) {
   __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
   return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
+// The even ones and the odd ones of 32, of which n are there and the others 0.
+XATTN_INLINE void fromBfloats(const uint16_t *p, int n, vec *x) {
+  const __m512i both = _mm512_maskz_loadu_epi16((__mmask32)((1ull << n) - 1), p);
+  x[0] = _mm512_castsi512_ps(_mm512_slli_epi32(both, 16));
+  x[1] = _mm512_castsi512_ps(_mm512_and_si512(both, _mm512_set1_epi32((int)0xffff0000)));
+}
+// Even and odd lanes of 32 become 32 in their order.
+XATTN_INLINE void interleave(vec *x) {
+  const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  const vec even = x[0], odd = x[1];
+  x[0] = _mm512_permutex2var_ps(even, low, odd);
+  x[1] = _mm512_permutex2var_ps(even, _mm512_add_epi32(low, _mm512_set1_epi32(8)), odd);
 }
 // -infinity where a byte is 0, else 0.
 XATTN_INLINE vec hideZeros(const uint8_t *p) {
@@ -117,6 +139,24 @@ XATTN_INLINE vec hideZeros(const uint8_t *p) {
 }
 XATTN_INLINE vec fromSigned(const int8_t *p) {
   return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
+// 32 integers of 16 bits, of which n are there and the others 0, and 16 sums of products of their pairs.
+typedef __m512i shorts;
+typedef __m512i ints;
+XATTN_INLINE shorts widenBytes(const int8_t *p, int n) {
+  return _mm512_cvtepi8_epi16(_mm256_maskz_loadu_epi8((__mmask32)((1ull << n) - 1), p));
+}
+XATTN_INLINE shorts loadShorts(const int16_t *p) {
+  return _mm512_loadu_si512(p);
+}
+XATTN_INLINE ints noInts() {
+  return _mm512_setzero_si512();
+}
+XATTN_INLINE ints addPairs(ints sum, shorts a, shorts b) {
+  return _mm512_add_epi32(sum, _mm512_madd_epi16(a, b));
+}
+XATTN_INLINE vec toFloats(ints a) {
+  return _mm512_cvtepi32_ps(a);
 }
 // a is within the range of int8.
 XATTN_INLINE void toSigned(int8_t *p, vec a) {
@@ -169,14 +209,13 @@ XATTN_INLINE void transpose(vec *r) {
   }
 }
 
-// Lane i of the result is the sum of the lanes of a[i].
-XATTN_INLINE vec sums(const vec *a) {
-  vec t[4];
-  XATTN_UNROLL for (int i = 0; i < 4; i++) {
-    const vec *b = a + 4 * i;
-    vec p = add(unpackLow(b[0], b[1]), unpackHigh(b[0], b[1])), q = add(unpackLow(b[2], b[3]), unpackHigh(b[2], b[3]));
-    t[i] = add(pairsLow(p, q), pairsHigh(p, q));
-  }
+// The lanes of four vectors added up in part, for joinFolds().
+XATTN_INLINE vec foldFour(const vec *a) {
+  vec p = add(unpackLow(a[0], a[1]), unpackHigh(a[0], a[1])), q = add(unpackLow(a[2], a[3]), unpackHigh(a[2], a[3]));
+  return add(pairsLow(p, q), pairsHigh(p, q));
+}
+// Lane i of the result is the sum of the lanes of the i-th vector that was folded.
+XATTN_INLINE vec joinFolds(const vec *t) {
   vec p = add(evenBlocks(t[0], t[1]), oddBlocks(t[0], t[1])), q = add(evenBlocks(t[2], t[3]), oddBlocks(t[2], t[3]));
   return add(evenBlocks(p, q), oddBlocks(p, q));
 }
@@ -233,15 +272,11 @@ XATTN_INLINE vec addDots(vec sum, vec a, vec b) {
 #endif
 
 // Four int8 a lane.
-typedef __m512i ints;
 XATTN_INLINE ints broadcastInt(int32_t x) {
   return _mm512_set1_epi32(x);
 }
 XATTN_INLINE ints broadcastQuad(const int8_t *p) {
   return _mm512_set1_epi32(XATTN_QUAD(p));
-}
-XATTN_INLINE vec toFloats(ints a) {
-  return _mm512_cvtepi32_ps(a);
 }
 
 struct Quads {

@@ -1,193 +1,161 @@
 // Few queries: one decoder step, beams over one memory, the query heads that share a key head. Keys and values are read
 // once for all rows, as two long streams, with lanes along d and dv: all keys of a chunk, softmax, all values of it.
 
-enum { DECODE_ROWS = W < 8 ? 3 : W < 16 ? 6 : 8, CHUNK = 1024, VALUE_BLOCK = 64 };
+enum { DECODE_ROWS = W < 8 ? 3 : W < 16 ? 6 : 8 };
 
 struct Decode {
-  enum { R = DECODE_ROWS, TOGETHER = 1, LANES = (R + W - 1) / W * W };
+  enum { R = DECODE_ROWS, TOGETHER = 1, LANES = (R + W - 1) / W * W, BLOCK = 64 };
 
   const Problem *p;
   Units units;
   Rows rows;
   Row row[R];
   int64_t dPadded, dvPadded;
-  float *q;                 // [R][dPadded], times scale, zeros behind d
+  float *q;                 // [R][dPadded], times scale, zeros behind d, as Products wants them
+  float factor[R];          // of scores with them
   float *s;                 // [R][CHUNK]: scores, then probabilities
   float *o;                 // [R][dvPadded]
+  float *floats;            // [BLOCK][d or dv]: keys or values that were converted
   float m[LANES], l[LANES]; // reference and sum
   bool careful;             // masked values may be NaN or infinite: leave them out of p.v
 
+  // To whole steps of loadInOrder().
+  static int64_t padded(int64_t width) { return ceilDivide(width, 2 * W) * 2 * W; }
+
   static size_t scratchBytes(const Problem *p) {
-    return (size_t)(R * (ceilDivide(p->d, W) * W + CHUNK + ceilDivide(p->dv, W) * W)) * sizeof(float);
+    const int64_t converted = p->key.type == XATTN_FLOAT32 && p->value.type == XATTN_FLOAT32 ? 0 : BLOCK;
+    return (size_t)(R * (padded(p->d) + CHUNK + padded(p->dv)) + converted * bigger(p->d, p->dv)) * sizeof(float);
   }
 
   void begin(const Problem *problem, int64_t group, int64_t first, void *scratch) {
     p = problem;
     rows = layOut(p, group, first, R, row);
-    dPadded = ceilDivide(p->d, W) * W, dvPadded = ceilDivide(p->dv, W) * W;
-    q = (float *)scratch, s = q + R * dPadded, o = s + R * CHUNK;
+    dPadded = padded(p->d), dvPadded = padded(p->dv);
+    q = (float *)scratch, s = q + R * dPadded, o = s + R * CHUNK, floats = o + R * dvPadded;
     units = naturalUnits();
     const vec scale = broadcast(p->scale);
     for (int r = 0; r < rows.count; r++) {
-      for (int64_t k = 0; k < p->d; k += W) {
-        const vec x = loadAs(p->query.type, p->query.data, row[r].query + k, (int)smaller(W, p->d - k));
-        store(q + r * dPadded + k, mul(x, scale));
+      float *to = q + r * dPadded;
+      for (int64_t k = 0; k < dPadded; k += W) {
+        const int n = (int)bigger(0, smaller(W, p->d - k));
+        store(to + k, mul(loadAs(p->query.type, p->query.data, row[r].query + k, n), scale));
       }
-    }
-    int most = 1;
-    while (most < rows.count) most = moreRows(most);
-    for (int64_t i = rows.count * dPadded; i < most * dPadded; i += W) store(q + i, broadcast(0.0f));
-  }
-
-  // There are instances for 1, 2, 4, ... and R rows; the smallest that holds the rows serves, with zeros behind them.
-  static constexpr int moreRows(int n) { return 2 * n < R ? 2 * n : R; }
-
-  // Scores of N rows: W / N keys at a time, so that one reduction gives a full vector of sums.
-  // D is d where that is known at compile time, else 0.
-  template <int N, Type T, int D> XATTN_NOINLINE void scoreKeys(int64_t key, int n) {
-    enum { KEYS = W / N > 0 ? W / N : 1 };
-    for (int j = 0; j < n; j += KEYS) {
-      vec acc[KEYS * N > W ? KEYS * N : W];
-      XATTN_UNROLL for (int i = 0; i < W; i++) acc[i] = broadcast(0.0f);
-      XATTN_UNROLL for (int i = 0; i < KEYS; i++) {
-        // Behind the last key the last one is read again, and its score dropped.
-        const int64_t at = rows.key + (key + (j + i < n ? j + i : n - 1)) * p->key.row;
-        if constexpr (D > 0) {
-          XATTN_UNROLL for (int k = 0; k < D; k += W) addProducts<N, T>(acc + i, KEYS, at, k, W);
-        } else {
-          for (int64_t k = 0; k < p->d; k += W) addProducts<N, T>(acc + i, KEYS, at, k, (int)smaller(W, p->d - k));
-        }
-      }
-      float total[W];
-      store(total, sums(acc));
-      const int some = n - j < KEYS ? n - j : KEYS;
-      for (int r = 0; r < N; r++) {
-        for (int i = 0; i < some; i++) s[r * CHUNK + j + i] = total[r * KEYS + i];
-      }
+      factor[r] = 1;
+      if (!keysAreDirect()) continue;
+      if (p->key.type == XATTN_BFLOAT16) factor[r] = Products<XATTN_BFLOAT16>::prepare(to, dPadded);
+      if (p->key.type == XATTN_INT8) factor[r] = Products<XATTN_INT8>::prepare(to, dPadded);
     }
   }
 
-  // One vector of a key times that of N queries.
-  template <int N, Type T> XATTN_INLINE void addProducts(vec *acc, int step, int64_t at, int64_t k, int n) {
-    const vec x = loadAs(T, p->key.data, at + k, n);
-    XATTN_UNROLL for (int r = 0; r < N; r++) acc[r * step] = fma(x, load(q + r * dPadded + k), acc[r * step]);
-  }
-
-  // o += p.v for N rows, C vectors of columns from c on (the last of them `last` lanes wide) and n keys from j on. Keys
-  // are dealt to U accumulators to hide the latency of the multiply-add. They start from 0 and not from o: the rounding
-  // of one long sum of like numbers goes one way, and grows with its length.
-  template <int N, int C, int U, Type T, bool CAREFUL>
-  XATTN_INLINE void addColumns(int64_t key, int j, int n, int64_t c, int last) {
-    vec acc[U][N][C];
-    XATTN_UNROLL for (int r = 0; r < N; r++) {
-      XATTN_UNROLL for (int v = 0; v < C; v++) {
-        XATTN_UNROLL for (int u = 0; u < U; u++) acc[u][r][v] = broadcast(0.0f);
-      }
-    }
-    int64_t at = rows.value + (key + j) * p->value.row + c;
-    int i = j;
-    for (; i + U <= j + n; i += U) {
-      XATTN_UNROLL for (int u = 0; u < U; u++, at += p->value.row) addKey<N, C, T, CAREFUL>(acc[u], at, i + u, last);
-    }
-    for (; i < j + n; i++, at += p->value.row) addKey<N, C, T, CAREFUL>(acc[0], at, i, last);
-    XATTN_UNROLL for (int r = 0; r < N; r++) {
-      XATTN_UNROLL for (int v = 0; v < C; v++) {
-        vec total = acc[0][r][v];
-        XATTN_UNROLL for (int u = 1; u < U; u++) total = add(total, acc[u][r][v]);
-        store(o + r * dvPadded + c + v * W, add(load(o + r * dvPadded + c + v * W), total));
-      }
-    }
-  }
-
-  // Carefully: leaving out what a row does not see, for 0 * NaN would be NaN. Attended keys weigh at least 2^-126.
-  template <int N, int C, Type T, bool CAREFUL>
-  XATTN_INLINE void addKey(vec (&acc)[N][C], int64_t at, int j, int last) {
-    vec x[C];
-    XATTN_UNROLL for (int v = 0; v < C; v++) x[v] = loadAs(T, p->value.data, at + v * W, v == C - 1 ? last : W);
-    XATTN_UNROLL for (int r = 0; r < N; r++) {
-      if (CAREFUL && s[r * CHUNK + j] == 0) continue;
-      const vec e = broadcast(s + r * CHUNK + j);
-      XATTN_UNROLL for (int v = 0; v < C; v++) acc[r][v] = fma(e, x[v], acc[r][v]);
-    }
-  }
-
-  static constexpr int atMost4(int n) { return n >= 4 ? 4 : n >= 2 ? 2 : 1; }
-
-  // The careful form takes one vector of columns at a time and gives the same bits.
-  template <int N, Type T, bool CAREFUL> XATTN_NOINLINE void addValues(int64_t key, int n) {
-    enum { ROOM = REGISTERS * 3 / 4 }; // accumulators
-    enum { WIDE = atMost4(ROOM / N), U = atMost4(ROOM / (N * WIDE)), C = CAREFUL ? 1 : WIDE };
-    for (int j = 0; j < n; j += VALUE_BLOCK) {
-      const int some = n - j < VALUE_BLOCK ? n - j : VALUE_BLOCK;
-      int64_t c = 0;
-      for (; c + C * W <= p->dv; c += C * W) addColumns<N, C, U, T, CAREFUL>(key, j, some, c, W);
-      for (; c < p->dv; c += W) addColumns<N, 1, U, T, CAREFUL>(key, j, some, c, (int)smaller(W, p->dv - c));
-    }
-  }
-
-  // The factors of int8 rows go into scores and probabilities, one of each, not into every element. A probability of 0
-  // stays 0 where the factor is NaN.
-  XATTN_NOINLINE void applyScales(const float *scales, int n, bool probabilities) {
+  // The factors of int8 rows go into scores and probabilities, one of each, not into every element.
+  XATTN_NOINLINE void scaleScores(const float *scales, int n) {
     for (int r = 0; r < rows.count; r++) {
+      float *at = s + r * CHUNK;
+      const vec own = broadcast(factor[r]);
       for (int j = 0; j < n; j += W) {
-        float *at = s + r * CHUNK + j;
-        const vec x = load(at), scale = loadAs(XATTN_FLOAT32, scales, j, (int)smaller(W, n - j));
-        store(at, probabilities ? weightOf(x, scale) : mul(x, scale));
+        const vec scale = loadAs(XATTN_FLOAT32, scales, j, (int)smaller(W, n - j));
+        store(at + j, mul(load(at + j), mul(own, scale)));
+      }
+    }
+  }
+  // A probability of 0 stays 0 where the factor is NaN.
+  XATTN_NOINLINE void scaleProbabilities(const float *scales, int n) {
+    for (int r = 0; r < rows.count; r++) {
+      float *at = s + r * CHUNK;
+      for (int j = 0; j < n; j += W) {
+        store(at + j, weightOf(load(at + j), loadAs(XATTN_FLOAT32, scales, j, (int)smaller(W, n - j))));
       }
     }
   }
 
-  template <int N, Type T> XATTN_INLINE void scoreKeysOf(int64_t key, int n) {
-    // Most models' d, where each key is read for one query or two, or the code would grow by half; and not in plain
-    // C++.
-    enum { D = N <= (T == XATTN_FLOAT32 ? 2 : 1) && W + REGISTERS > 20 ? 64 : 0 };
-    if (p->d == 64)
-      scoreKeys<N, T, D>(key, n);
-    else
-      scoreKeys<N, T, 0>(key, n);
-  }
-  template <int N> XATTN_INLINE void scoreRows(int64_t key, int n) {
-    if (p->key.type == XATTN_FLOAT32)
-      scoreKeysOf<N, XATTN_FLOAT32>(key, n);
-    else if (p->key.type == XATTN_FLOAT16)
-      scoreKeysOf<N, XATTN_FLOAT16>(key, n);
-    else if (p->key.type == XATTN_BFLOAT16)
-      scoreKeysOf<N, XATTN_BFLOAT16>(key, n);
-    else
-      scoreKeysOf<N, XATTN_INT8>(key, n);
-  }
-  template <int N, Type T> XATTN_INLINE void addValuesOf(int64_t key, int n) {
-    // int8 has no NaN and no infinity but in its factors, which do not meet a probability of 0.
-    if (T != XATTN_INT8 && careful)
-      addValues<N, T, T != XATTN_INT8>(key, n);
-    else
-      addValues<N, T, false>(key, n);
-  }
-  template <int N> XATTN_INLINE void addRows(int64_t key, int n) {
-    if (p->value.type == XATTN_FLOAT32)
-      addValuesOf<N, XATTN_FLOAT32>(key, n);
-    else if (p->value.type == XATTN_FLOAT16)
-      addValuesOf<N, XATTN_FLOAT16>(key, n);
-    else if (p->value.type == XATTN_BFLOAT16)
-      addValuesOf<N, XATTN_BFLOAT16>(key, n);
-    else
-      addValuesOf<N, XATTN_INT8>(key, n);
+  // One or two rows read keys and values as they are; more share what is converted to float32 once.
+  bool isDirect(Type type) { return type == XATTN_FLOAT32 || rows.count <= 2; }
+  // Tensors of bfloat16 give the bits that a float32 memory of them gives: they are summed up in its order.
+  bool keysAreDirect() { return isDirect(p->key.type) && (p->key.type != XATTN_BFLOAT16 || p->mayRound); }
+
+  template <Type T, int MOST> XATTN_INLINE void scoreRows(const void *keys, int64_t first, int64_t row, int n, int j) {
+    inBatches<MOST>([&](auto count, int r) XATTN_LAMBDA_INLINE {
+      enum { N = decltype(count)::value };
+      // Most models' d, where each key is read for one query or two, or the code would grow by half; and not in plain
+      // C++.
+      enum { D = N <= (T == XATTN_FLOAT32 ? 2 : 1) && W + REGISTERS > 20 ? 64 : 0 };
+      if (p->d == 64)
+        scoreKeys<N, T, D>(q + r * dPadded, dPadded, p->d, keys, first, row, n, s + r * CHUNK + j);
+      else
+        scoreKeys<N, T, 0>(q + r * dPadded, dPadded, p->d, keys, first, row, n, s + r * CHUNK + j);
+    });
   }
 
-  // Calls the instance for as many rows as there are.
-  template <int N> XATTN_INLINE void forRows(int64_t key, int n, bool values) {
-    if constexpr (N <= R) {
-      if (N < R && rows.count > N) return forRows < N < R ? moreRows(N) : R + 1 > (key, n, values);
-      if (values)
-        addRows<N>(key, n);
+  template <Type T, int MOST> XATTN_INLINE void addRows(const void *values, int64_t first, int64_t row, int n, int j) {
+    inBatches<MOST>([&](auto count, int r) XATTN_LAMBDA_INLINE {
+      enum { N = decltype(count)::value };
+      float *to = o + r * dvPadded;
+      // int8 as it is has no NaN and no infinity but in its factors, which do not meet a probability of 0.
+      if (T != XATTN_INT8 && careful)
+        addValues<N, T, T != XATTN_INT8>(s + r * CHUNK + j, values, first, row, n, p->dv, to, dvPadded);
       else
-        scoreRows<N>(key, n);
+        addValues<N, T, false>(s + r * CHUNK + j, values, first, row, n, p->dv, to, dvPadded);
+    });
+  }
+
+  // f(Count<N>(), r) for N rows from r on, until all have been.
+  template <int MOST, class F> XATTN_INLINE void inBatches(F f) {
+    for (int r = 0; r < rows.count;) {
+      const int left = rows.count - r, n = left > MOST ? (left + 1) / 2 : left;
+      withCount<1, MOST>(n, [&](auto count) XATTN_LAMBDA_INLINE { f(count, r); });
+      r += n;
     }
   }
+  template <int N, int MOST, class F> static XATTN_INLINE void withCount(int n, F f) {
+    if constexpr (N < MOST) {
+      if (n > N) return withCount<N + 1, MOST>(n, f);
+    }
+    f(Count<N>());
+  }
 
-  XATTN_INLINE void scoreChunk(int64_t key, int n) {
-    forRows<1>(key, n, false);
-    if (p->key.type == XATTN_INT8) applyScales(scalesOf(p->key, rows.key) + key, n, false);
+  XATTN_NOINLINE void scoreBlock(int64_t key, int n, int j) {
+    const int64_t first = rows.key + key * p->key.row;
+    const void *data = p->key.data;
+    if (!keysAreDirect()) {
+      int64_t row;
+      Converted all = {floats, 0, 0};
+      const float *x = asFloats(p->key, rows.key, p->d, key, n, &all, &row);
+      scoreRows<XATTN_FLOAT32, BATCH>(x, 0, row, n, j);
+    } else if (p->key.type == XATTN_FLOAT32)
+      scoreRows<XATTN_FLOAT32, BATCH>(data, first, p->key.row, n, j);
+    else if (p->key.type == XATTN_FLOAT16)
+      scoreRows<XATTN_FLOAT16, 2>(data, first, p->key.row, n, j);
+    else if (p->key.type == XATTN_BFLOAT16)
+      scoreRows<XATTN_BFLOAT16, 2>(data, first, p->key.row, n, j);
+    else
+      scoreRows<XATTN_INT8, 2>(data, first, p->key.row, n, j);
+  }
+  XATTN_NOINLINE void addBlock(int64_t key, int n, int j) {
+    const int64_t first = rows.value + key * p->value.row;
+    const void *data = p->value.data;
+    if (!isDirect(p->value.type)) {
+      int64_t row;
+      Converted all = {floats, 0, 0};
+      const float *x = asFloats(p->value, rows.value, p->dv, key, n, &all, &row);
+      addRows<XATTN_FLOAT32, BATCH>(x, 0, row, n, j);
+    } else if (p->value.type == XATTN_FLOAT32)
+      addRows<XATTN_FLOAT32, BATCH>(data, first, p->value.row, n, j);
+    else if (p->value.type == XATTN_FLOAT16)
+      addRows<XATTN_FLOAT16, 2>(data, first, p->value.row, n, j);
+    else if (p->value.type == XATTN_BFLOAT16)
+      addRows<XATTN_BFLOAT16, 2>(data, first, p->value.row, n, j);
+    else
+      addRows<XATTN_INT8, 2>(data, first, p->value.row, n, j);
+  }
+
+  XATTN_NOINLINE void scoreChunk(int64_t key, int n) {
+    for (int j = 0; j < n; j += BLOCK) scoreBlock(key + j, (int)smaller(BLOCK, n - j), j);
+    if (p->key.type == XATTN_INT8 && isDirect(XATTN_INT8)) scaleScores(scalesOf(p->key, rows.key) + key, n);
+  }
+  XATTN_NOINLINE void addChunk(int64_t key, int n) {
+    if (p->value.type == XATTN_INT8 && isDirect(XATTN_INT8))
+      scaleProbabilities(scalesOf(p->value, rows.value) + key, n);
+    for (int j = 0; j < n; j += BLOCK) addBlock(key + j, (int)smaller(BLOCK, n - j), j);
   }
 
   // Final scores of a row, -infinity where it does not see the key. Returns their maximum.
@@ -230,14 +198,13 @@ struct Decode {
   void attend(int64_t from, int64_t to, bool carefully) {
     careful = carefully;
     for (int r = 0; r < LANES; r++) m[r] = l[r] = 0;
-    for (int64_t i = 0; i < R * dvPadded; i++) o[i] = 0;
+    for (int64_t i = 0; i < R * dvPadded; i += W) store(o + i, broadcast(0.0f));
     to = smaller(to, rows.hi);
     for (int64_t key = bigger(from, rows.lo); key < to; key += CHUNK) {
       const int n = (int)smaller(CHUNK, to - key);
       scoreChunk(key, n);
       for (int r = 0; r < rows.count; r++) exponentiate(r, n, adjust(r, key, n));
-      if (p->value.type == XATTN_INT8) applyScales(scalesOf(p->value, rows.value) + key, n, true);
-      forRows<1>(key, n, true);
+      addChunk(key, n);
     }
   }
 

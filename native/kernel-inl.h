@@ -8,6 +8,7 @@
 #include "pack-inl.h"
 #include "multiply-inl.h"
 #include "attention-inl.h"
+#include "streams-inl.h"
 #include "decode-inl.h"
 #include "weigh-inl.h"
 #include "map-inl.h"

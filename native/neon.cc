@@ -108,11 +108,22 @@ XATTN_INLINE float largest(vec a) {
   return vmaxnmvq_f32(a);
 }
 
+template <class T> XATTN_INLINE const T *firstOf(T *to, const T *p, int n) {
+  return copyFirst<W>(to, p, n);
+}
 XATTN_INLINE vec fromHalf(const uint16_t *p) {
   return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
 }
 XATTN_INLINE vec fromBfloat(const uint16_t *p) {
   return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16));
+}
+// The even ones and the odd ones of 8, of which n are there and the others 0.
+XATTN_INLINE void fromBfloats(const uint16_t *p, int n, vec *x) {
+  uint16_t words[2 * W];
+  if (n < 2 * W) p = copyFirst<2 * W>(words, p, n);
+  const uint32x4_t both = vreinterpretq_u32_u16(vld1q_u16(p));
+  x[0] = vreinterpretq_f32_u32(vshlq_n_u32(both, 16));
+  x[1] = vreinterpretq_f32_u32(vandq_u32(both, vdupq_n_u32(0xffff0000)));
 }
 // -infinity where a byte is 0, else 0.
 XATTN_INLINE vec hideZeros(const uint8_t *p) {
@@ -123,6 +134,26 @@ XATTN_INLINE vec hideZeros(const uint8_t *p) {
 XATTN_INLINE vec fromSigned(const int8_t *p) {
   int8x8_t bytes = vreinterpret_s8_u32(vld1_dup_u32((const uint32_t *)p));
   return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(bytes))));
+}
+// 8 integers of 16 bits, of which n are there and the others 0, and 4 sums of products of their pairs.
+typedef int16x8_t shorts;
+typedef int32x4_t ints;
+XATTN_INLINE shorts widenBytes(const int8_t *p, int n) {
+  int8_t bytes[2 * W];
+  if (n < 2 * W) p = copyFirst<2 * W>(bytes, p, n);
+  return vmovl_s8(vld1_s8(p));
+}
+XATTN_INLINE shorts loadShorts(const int16_t *p) {
+  return vld1q_s16(p);
+}
+XATTN_INLINE ints noInts() {
+  return vdupq_n_s32(0);
+}
+XATTN_INLINE ints addPairs(ints sum, shorts a, shorts b) {
+  return vmlal_high_s16(vmlal_s16(sum, vget_low_s16(a), vget_low_s16(b)), a, b);
+}
+XATTN_INLINE vec toFloats(ints a) {
+  return vcvtq_f32_s32(a);
 }
 // a is within the range of int8.
 XATTN_INLINE void toSigned(int8_t *p, vec a) {
@@ -150,21 +181,25 @@ XATTN_INLINE void transpose(vec *r) {
   r[3] = vcombine_f32(vget_high_f32(ab.val[1]), vget_high_f32(cd.val[1]));
 }
 
-// Lane i of the result is the sum of the lanes of a[i].
-XATTN_INLINE vec sums(const vec *a) {
+// Lane i of the result is the sum of the lanes of a[i]; nothing is left for joinFolds().
+XATTN_INLINE vec foldFour(const vec *a) {
   return vpaddq_f32(vpaddq_f32(a[0], a[1]), vpaddq_f32(a[2], a[3]));
+}
+XATTN_INLINE vec joinFolds(const vec *t) {
+  return *t;
+}
+// Even and odd lanes of 8 become 8 in their order.
+XATTN_INLINE void interleave(vec *x) {
+  const vec even = x[0], odd = x[1];
+  x[0] = vzip1q_f32(even, odd), x[1] = vzip2q_f32(even, odd);
 }
 
 // Four int8 a lane.
-typedef int32x4_t ints;
 XATTN_INLINE ints broadcastInt(int32_t x) {
   return vdupq_n_s32(x);
 }
 XATTN_INLINE ints broadcastQuad(const int8_t *p) {
   return vdupq_n_s32(XATTN_QUAD(p));
-}
-XATTN_INLINE vec toFloats(ints a) {
-  return vcvtq_f32_s32(a);
 }
 
 // Two products of at most 127 * 127 fit 16 bits.

@@ -27,16 +27,11 @@ XATTN_INLINE vec loadAs(Type type, const void *data, int64_t index, int n) {
   if (type == XATTN_FLOAT32) return n == W ? load((const float *)p) : loadFirst((const float *)p, n);
   if (type == XATTN_INT8) {
     if (n == W) return fromSigned((const int8_t *)p);
-    int8_t bytes[W] = {0};
-    for (int i = 0; i < n; i++) bytes[i] = ((const int8_t *)p)[i];
-    return fromSigned(bytes);
+    int8_t bytes[W];
+    return fromSigned(firstOf(bytes, (const int8_t *)p, n));
   }
-  uint16_t words[W] = {0};
-  const uint16_t *source = (const uint16_t *)p;
-  if (n < W) {
-    for (int i = 0; i < n; i++) words[i] = source[i];
-    source = words;
-  }
+  uint16_t words[W];
+  const uint16_t *source = n == W ? (const uint16_t *)p : firstOf(words, (const uint16_t *)p, n);
   return type == XATTN_FLOAT16 ? fromHalf(source) : fromBfloat(source);
 }
 

@@ -149,11 +149,22 @@ XATTN_INLINE uint16_t floatToBfloat(float value) {
   uint32_t bits = toBits(value);
   return value != value ? 0x7fc0 : (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
+template <class T> XATTN_INLINE const T *firstOf(T *to, const T *p, int n) {
+  return copyFirst<W>(to, p, n);
+}
 XATTN_INLINE vec fromHalf(const uint16_t *p) {
   XATTN_EACH(vec, halfToFloat(p[i]));
 }
 XATTN_INLINE vec fromBfloat(const uint16_t *p) {
   XATTN_EACH(vec, fromBits((uint32_t)p[i] << 16));
+}
+// The even ones and the odd ones of 8, of which n are there and the others 0.
+XATTN_INLINE void fromBfloats(const uint16_t *p, int n, vec *x) {
+  uint16_t words[2 * W];
+  if (n < 2 * W) p = copyFirst<2 * W>(words, p, n);
+  XATTN_UNROLL for (int i = 0; i < W; i++) {
+    x[0].x[i] = fromBits((uint32_t)p[2 * i] << 16), x[1].x[i] = fromBits((uint32_t)p[2 * i + 1] << 16);
+  }
 }
 // -infinity where a byte is 0, else 0.
 XATTN_INLINE vec hideZeros(const uint8_t *p) {
@@ -161,6 +172,34 @@ XATTN_INLINE vec hideZeros(const uint8_t *p) {
 }
 XATTN_INLINE vec fromSigned(const int8_t *p) {
   XATTN_EACH(vec, (float)p[i]);
+}
+// 8 integers of 16 bits, of which n are there and the others 0, and 4 sums of products of their pairs.
+struct shorts {
+  int16_t x[2 * W];
+};
+struct ints {
+  int32_t x[W];
+};
+XATTN_INLINE shorts widenBytes(const int8_t *p, int n) {
+  int8_t bytes[2 * W];
+  if (n < 2 * W) p = copyFirst<2 * W>(bytes, p, n);
+  shorts r;
+  XATTN_UNROLL for (int i = 0; i < 2 * W; i++) r.x[i] = p[i];
+  return r;
+}
+XATTN_INLINE shorts loadShorts(const int16_t *p) {
+  shorts r;
+  XATTN_UNROLL for (int i = 0; i < 2 * W; i++) r.x[i] = p[i];
+  return r;
+}
+XATTN_INLINE ints noInts() {
+  XATTN_EACH(ints, 0);
+}
+XATTN_INLINE ints addPairs(ints sum, shorts a, shorts b) {
+  XATTN_EACH(ints, sum.x[i] + a.x[2 * i] * b.x[2 * i] + a.x[2 * i + 1] * b.x[2 * i + 1]);
+}
+XATTN_INLINE vec toFloats(ints a) {
+  XATTN_EACH(vec, (float)a.x[i]);
 }
 // a is within the range of int8.
 XATTN_INLINE void toSigned(int8_t *p, vec a) {
@@ -184,23 +223,25 @@ XATTN_INLINE void transpose(vec *r) {
   }
 }
 
-// Lane i of the result is the sum of the lanes of a[i].
-XATTN_INLINE vec sums(const vec *a) {
+// Lane i of the result is the sum of the lanes of a[i]; nothing is left for joinFolds().
+XATTN_INLINE vec foldFour(const vec *a) {
   XATTN_EACH(vec, sum(a[i]));
+}
+XATTN_INLINE vec joinFolds(const vec *t) {
+  return *t;
+}
+// Even and odd lanes of 8 become 8 in their order.
+XATTN_INLINE void interleave(vec *x) {
+  const vec even = x[0], odd = x[1];
+  XATTN_UNROLL for (int i = 0; i < 2 * W; i++) x[i / W].x[i % W] = (i % 2 ? odd : even).x[i / 2];
 }
 
 // Four int8 a lane.
-struct ints {
-  int32_t x[W];
-};
 XATTN_INLINE ints broadcastInt(int32_t x) {
   XATTN_EACH(ints, x);
 }
 XATTN_INLINE ints broadcastQuad(const int8_t *p) {
   return broadcastInt(XATTN_QUAD(p));
-}
-XATTN_INLINE vec toFloats(ints a) {
-  XATTN_EACH(vec, (float)a.x[i]);
 }
 XATTN_INLINE int32_t byteOf(int32_t quad, int at) {
   return (int8_t)((uint32_t)quad >> 8 * at);

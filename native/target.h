@@ -49,3 +49,9 @@ static __forceinline int XATTN_LOWEST_BIT(unsigned bits) {
 // Four int8 in memory as they lie there, on little-endian machines one load.
 #define XATTN_BYTE(p, at) ((uint32_t)(uint8_t)(p)[at] << 8 * (at))
 #define XATTN_QUAD(p) ((int32_t)(XATTN_BYTE(p, 0) | XATTN_BYTE(p, 1) | XATTN_BYTE(p, 2) | XATTN_BYTE(p, 3)))
+
+// n < ROOM elements, zeros behind them.
+template <int ROOM, class T> static XATTN_INLINE const T *copyFirst(T *to, const T *from, int n) {
+  for (int i = 0; i < ROOM; i++) to[i] = i < n ? from[i] : (T)0;
+  return to;
+}

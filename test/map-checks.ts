@@ -73,7 +73,7 @@ export function checkMemoryMaps({ query, key, value, options }: Case, seed: numb
   const memory = new KeyValueMemory(key, value, { type });
   const kept = { query, key: stored(key, type), value: stored(value, type), options };
   const ask = (weights: MapOptions | boolean) => attentionSync(query, memory, { ...options, lse: true, weights });
-  checkAll(ask, kept, seed, roundingOf(query, memory));
+  checkAll(ask, kept, seed, roundingOf(kept, memory));
 }
 
 function checkAll(ask: Ask, call: Case, seed: number, more: number): void {

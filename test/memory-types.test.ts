@@ -17,7 +17,7 @@ async function check(call: Case, type: (typeof MEMORY_TYPES)[number]): Promise<v
   const memory = new KeyValueMemory(key, value, { type });
   const kept = { query, key: stored(key, type), value: stored(value, type), options };
   const result = attentionSync(query, memory, { ...options, ...MAPS });
-  expectAgreement(result, kept, oracleOf(kept), roundingOf(query, memory));
+  expectAgreement(result, kept, oracleOf(kept), roundingOf(call, memory));
   expectSameBits(attentionSync(query, memory, options).output, result.output);
   expectSameBits((await attention(query, memory, options)).output, result.output);
 }
@@ -75,7 +75,7 @@ describe.each(MEMORY_TYPES)("a %s memory", (type) => {
       const { query, key, value } = call;
       const memory = new KeyValueMemory(key, value, { type });
       const result = attentionSync(query, memory, { lse: true });
-      const bound = new Bound(call, type, isRounded(query, memory));
+      const bound = new Bound(call, type, isRounded(call.query, memory));
       const { dv } = sizesOf(call);
       for (const [row, lse] of result.lse.data.entries()) {
         const { lse: error, output } = bound.row(row);

@@ -1,4 +1,4 @@
-// What kernels that compute with pairs of bfloat16 may be off by.
+// What kernels that round queries, too, may be off by.
 import { explain, type KeyValueMemory } from "../src/index.js";
 import type { Case } from "./cases.js";
 
@@ -13,7 +13,16 @@ export function isRounded(query: Case["query"], memory: KeyValueMemory): boolean
   return explain(query, memory).kernel.includes("bfloat16");
 }
 
-/** What is allowed beside the error of float32. */
-export function roundingOf(query: Case["query"], memory: KeyValueMemory): number {
-  return isRounded(query, memory) ? ROUNDED : 0;
+/**
+ * Where few queries meet int8 keys, they are rounded to 16 bits: by 2^-16 / sqrt(3) of their largest element, below 4 here,
+ * which a score has |k| times, sqrt(d).
+ */
+const SHORT = 6 * (2 ** -16 / Math.sqrt(3)) * 4;
+
+/** What is allowed beside the error of float32: that of the scores. */
+export function roundingOf({ query, options }: Case, memory: KeyValueMemory): number {
+  if (isRounded(query, memory)) return ROUNDED;
+  const root = Math.sqrt(query.dims.at(-1) as number);
+  const short = memory.type === "int8" && explain(query, memory).kernel === "decode";
+  return short ? SHORT * root * (options.scale ?? 1 / root) : 0;
 }
