@@ -1,8 +1,9 @@
 // Activations of vectors. NaN stays NaN.
 
-// x / (1 + 2^y). 2^128 is infinite in float32, and then the quotient is 0, as it should be.
+// x / (1 + 2^y): 0 where 2^y is beyond what exp2() can say.
 XATTN_INLINE vec overOnePlusPower(vec x, vec y) {
-  return div(x, add(broadcast(1.0f), exp2(min(broadcast(128.0f), y))));
+  const vec most = broadcast(127.0f), power = exp2(min(most, y));
+  return div(x, add(broadcast(1.0f), select(less(most, y), broadcast(INFINITE), power)));
 }
 
 XATTN_INLINE vec silu(vec x) {

@@ -23,7 +23,8 @@ XATTN_INLINE void addSink(vec sink, Units units, vec *m, vec *l, vec *own) {
   const lanes empty = equal(*l, zero), sunk = less(none, sink);
   const vec s = mul(sink, broadcast(LOG2E / units.log2));
   const vec highest = select(sunk, select(empty, s, max(s, *m)), *m);
-  *own = select(empty, zero, exp2(mul(sub(*m, highest), broadcast(units.log2))));
+  const lanes same = equal(*m, highest); // 2^0 of a polynomial is not quite 1
+  *own = select(empty, zero, select(same, broadcast(1.0f), exp2(mul(sub(*m, highest), broadcast(units.log2)))));
   *l = add(mul(*l, *own), select(sunk, exp2(mul(sub(s, highest), broadcast(units.log2))), zero));
   *m = highest;
 }
