@@ -271,7 +271,8 @@ void plan(const Problem *p, Plan *plan) {
   const size_t shared = plan->together > 1 ? v->shared(p) : 0;
   plan->scratch = (plan->together * v->scratch(p) + shared + 63) / 64 * 64;
   plan->partials = plan->splits > 1 ? (size_t)(plan->items * v->rows * (p->dv + 2)) * sizeof(float) : 0;
-  plan->work = (double)p->batch * (double)p->heads * (double)p->tq * (double)p->tk * (double)(p->d + p->dv);
+  // To read keys and values takes as long as four rows of multiply-adds.
+  plan->work = (double)g.count * (double)bigger(g.rows, 4) * (double)p->tk * (double)(p->d + p->dv);
   if (p->map.kind != XATTN_NO_MAP) planMap(p, plan, v);
 }
 

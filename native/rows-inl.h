@@ -117,20 +117,22 @@ XATTN_NOINLINE Rows layOut(const Problem *p, int64_t group, int64_t first, int c
   for (int r = 0; r < all.count; sequence++, i = 0) {
     const int64_t b = g.sharedBatch ? sequence / g.headsEach : ownBatch;
     const int64_t h = keyHead * g.headsEach + sequence % g.headsEach;
+    int64_t query = b * p->query.batch + h * p->query.head + i * p->query.row;
+    int64_t output = b * p->output.batch + h * p->output.head + i * p->output.row;
+    int64_t mask = b * p->mask.batch + h * p->mask.head + i * p->mask.row;
+    const float slope = p->alibi ? p->alibi[h] : 0, sink = p->sinks ? p->sinks[h] : -INFINITE;
     for (; r < all.count && i < p->tq; i++, r++) {
       Row *row = rows + r;
-      row->query = b * p->query.batch + h * p->query.head + i * p->query.row;
-      row->output = b * p->output.batch + h * p->output.head + i * p->output.row;
-      row->mask = b * p->mask.batch + h * p->mask.head + i * p->mask.row;
+      row->query = query, row->output = output, row->mask = mask;
       row->index = (b * p->heads + h) * p->tq + i;
-      row->slope = p->alibi ? p->alibi[h] : 0;
-      row->sink = p->sinks ? p->sinks[h] : -INFINITE;
+      row->slope = slope, row->sink = sink;
       seeKeys(p, b, i, row);
       if (row->lo < row->hi) all.lo = smaller(all.lo, row->lo);
       all.hi = bigger(all.hi, row->hi);
       all.allLo = bigger(all.allLo, row->lo);
       all.allHi = smaller(all.allHi, row->hi);
       all.sameMask = all.sameMask && row->mask == rows->mask;
+      query += p->query.row, output += p->output.row, mask += p->mask.row;
     }
   }
   all.lo = smaller(all.lo, all.hi);
