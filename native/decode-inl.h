@@ -4,7 +4,7 @@
 enum { DECODE_ROWS = W < 8 ? 3 : W < 16 ? 6 : 8 };
 
 struct Decode {
-  enum { R = DECODE_ROWS, TOGETHER = 1, LANES = (R + W - 1) / W * W, BLOCK = 64 };
+  enum { R = DECODE_ROWS, TOGETHER = 1, LANES = (R + W - 1) / W * W, BLOCK = 64, DIRECT = 2 };
 
   const Problem *p;
   Units units;
@@ -68,8 +68,8 @@ struct Decode {
     }
   }
 
-  // One or two rows read keys and values as they are; more share what is converted to float32 once.
-  bool isDirect(Type type) { return type == XATTN_FLOAT32 || rows.count <= 2; }
+  // Up to DIRECT rows read keys and values as they are; more share what is converted to float32 once.
+  bool isDirect(Type type) { return type == XATTN_FLOAT32 || rows.count <= DIRECT; }
   // Tensors of bfloat16 give the bits that a float32 memory of them gives: they are summed up in its order.
   bool keysAreDirect() { return isDirect(p->key.type) && (p->key.type != XATTN_BFLOAT16 || p->mayRound); }
 
@@ -113,39 +113,38 @@ struct Decode {
     f(Count<N>());
   }
 
-  XATTN_NOINLINE void scoreBlock(int64_t key, int n, int j) {
-    const int64_t first = rows.key + key * p->key.row;
-    const void *data = p->key.data;
-    if (!keysAreDirect()) {
+  // f(Reading<T, MOST>(), data, element of the first, row) for n keys or values.
+  template <Type T, int MOST> struct Reading {
+    static constexpr Type type = T;
+    enum { most = MOST };
+  };
+  template <class F>
+  XATTN_INLINE void read(const Operand &x, int64_t start, int64_t width, bool direct, int64_t key, int n, F f) {
+    const int64_t first = start + key * x.row;
+    if (!direct) {
       int64_t row;
       Converted all = {floats, 0, 0};
-      const float *x = asFloats(p->key, rows.key, p->d, key, n, &all, &row);
-      scoreRows<XATTN_FLOAT32, BATCH>(x, 0, row, n, j);
-    } else if (p->key.type == XATTN_FLOAT32)
-      scoreRows<XATTN_FLOAT32, BATCH>(data, first, p->key.row, n, j);
-    else if (p->key.type == XATTN_FLOAT16)
-      scoreRows<XATTN_FLOAT16, 2>(data, first, p->key.row, n, j);
-    else if (p->key.type == XATTN_BFLOAT16)
-      scoreRows<XATTN_BFLOAT16, 2>(data, first, p->key.row, n, j);
+      const float *data = asFloats(x, start, width, key, n, &all, &row);
+      f(Reading<XATTN_FLOAT32, BATCH>(), data, 0, row);
+    } else if (x.type == XATTN_FLOAT32)
+      f(Reading<XATTN_FLOAT32, BATCH>(), x.data, first, x.row);
+    else if (x.type == XATTN_FLOAT16)
+      f(Reading<XATTN_FLOAT16, DIRECT>(), x.data, first, x.row);
+    else if (x.type == XATTN_BFLOAT16)
+      f(Reading<XATTN_BFLOAT16, DIRECT>(), x.data, first, x.row);
     else
-      scoreRows<XATTN_INT8, 2>(data, first, p->key.row, n, j);
+      f(Reading<XATTN_INT8, DIRECT>(), x.data, first, x.row);
+  }
+
+  XATTN_NOINLINE void scoreBlock(int64_t key, int n, int j) {
+    read(p->key, rows.key, p->d, keysAreDirect(), key, n,
+         [&](auto how, const void *data, int64_t first, int64_t row)
+             XATTN_LAMBDA_INLINE { scoreRows<decltype(how)::type, decltype(how)::most>(data, first, row, n, j); });
   }
   XATTN_NOINLINE void addBlock(int64_t key, int n, int j) {
-    const int64_t first = rows.value + key * p->value.row;
-    const void *data = p->value.data;
-    if (!isDirect(p->value.type)) {
-      int64_t row;
-      Converted all = {floats, 0, 0};
-      const float *x = asFloats(p->value, rows.value, p->dv, key, n, &all, &row);
-      addRows<XATTN_FLOAT32, BATCH>(x, 0, row, n, j);
-    } else if (p->value.type == XATTN_FLOAT32)
-      addRows<XATTN_FLOAT32, BATCH>(data, first, p->value.row, n, j);
-    else if (p->value.type == XATTN_FLOAT16)
-      addRows<XATTN_FLOAT16, 2>(data, first, p->value.row, n, j);
-    else if (p->value.type == XATTN_BFLOAT16)
-      addRows<XATTN_BFLOAT16, 2>(data, first, p->value.row, n, j);
-    else
-      addRows<XATTN_INT8, 2>(data, first, p->value.row, n, j);
+    read(p->value, rows.value, p->dv, isDirect(p->value.type), key, n,
+         [&](auto how, const void *data, int64_t first, int64_t row)
+             XATTN_LAMBDA_INLINE { addRows<decltype(how)::type, decltype(how)::most>(data, first, row, n, j); });
   }
 
   XATTN_NOINLINE void scoreChunk(int64_t key, int n) {

@@ -57,7 +57,7 @@ struct Prefetch {
     const Stream none = {0, 0, 0};
     query = output = key = value = none;
     follows = isFar(p) || (wholeGroup && p->tk > FEW_KEYS);
-    keysAhead = p->key.type == XATTN_FLOAT32 ? KEYS_AHEAD : KEY_BLOCK, valuesAhead = 0;
+    keysAhead = p->key.type == XATTN_FLOAT32 ? (int)KEYS_AHEAD : (int)KEY_BLOCK, valuesAhead = 0;
     if (p->tk > FEW_KEYS) return;
     const int64_t left = p->batch * p->heads * p->tq - 1 - row[rows.count - 1].index, next = smaller(left, rows.count);
     if (isDense(p->query, p->heads, p->tq, p->d)) {

@@ -36,12 +36,14 @@ template <Type T> struct Products {
   }
   static XATTN_INLINE Part query(const float *q) {
     Part part;
-    XATTN_UNROLL for (int v = 0; v < vectorsOf<T>(); v++) part.x[v] = load(q + v * W);
+    part.x[0] = load(q);
+    if constexpr (vectorsOf<T>() == 2) part.x[1] = load(q + W);
     return part;
   }
   static XATTN_INLINE Sum none() { return broadcast(0.0f); }
   static XATTN_INLINE Sum add(Sum sum, const Part &x, const Part &y) {
-    XATTN_UNROLL for (int v = 0; v < vectorsOf<T>(); v++) sum = fma(x.x[v], y.x[v], sum);
+    sum = fma(x.x[0], y.x[0], sum);
+    if constexpr (vectorsOf<T>() == 2) sum = fma(x.x[1], y.x[1], sum);
     return sum;
   }
   static XATTN_INLINE vec total(Sum sum) { return sum; }
