@@ -108,7 +108,7 @@ XATTN_NOINLINE void scoreKeys(const float *q, int64_t pitch, int64_t d, const vo
       for (int i = 0; i < W; i++) offset[i] = smaller(i, n - 1 - j) * row;
     }
     vec folds[N][W / STEP];
-    XATTN_UNROLL for (int f = 0; f < W / STEP; f++) {
+    const auto foldKeys = [&](int f) XATTN_LAMBDA_INLINE {
       typename P::Sum acc[N][STEP];
       XATTN_UNROLL for (int r = 0; r < N; r++) {
         XATTN_UNROLL for (int i = 0; i < STEP; i++) acc[r][i] = P::none();
@@ -137,6 +137,11 @@ XATTN_NOINLINE void scoreKeys(const float *q, int64_t pitch, int64_t d, const vo
         XATTN_UNROLL for (int i = 0; i < STEP; i++) total[i] = P::total(acc[r][i]);
         folds[r][f] = foldFour(total);
       }
+    };
+    if constexpr (N <= 2) { // the code of more rows would be four times as long, and no faster
+      XATTN_UNROLL for (int f = 0; f < W / STEP; f++) foldKeys(f);
+    } else {
+      for (int f = 0; f < W / STEP; f++) foldKeys(f);
     }
     XATTN_UNROLL for (int r = 0; r < N; r++) store(s + r * CHUNK + j, joinFolds(folds[r]));
   }
