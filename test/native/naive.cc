@@ -113,7 +113,8 @@ double errorOf(const Problem &p, double lse) {
   const double size = std::isfinite(lse) && std::fabs(lse) < 1e17 ? std::fabs(lse) : 0;
   const bool rounded = p.mayRound && p.key.type == XATTN_BFLOAT16 && p.value.type == XATTN_BFLOAT16;
   const double scores = std::fmax(1, std::fabs(p.scale) * std::sqrt(static_cast<double>(p.d)));
-  return 1e-6 * (20 + size) + (rounded ? 6 * 0x1p-8 * scores : 0);
+  const double rounding = rounded ? 0x1p-8 : p.key.type == XATTN_INT8 ? 0x1p-14 : 0;
+  return 1e-6 * (20 + size) + 6 * rounding * scores;
 }
 
 static bool isNear(double got, double wanted, double error, Type type) {

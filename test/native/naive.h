@@ -25,7 +25,7 @@ Results naive(const Problem &);
 
 // What a number of a row may be off by: the README's bound for values of about unit size. Where queries and
 // probabilities may be rounded to bfloat16, a score is a sum of d products that are each off by up to 2^-9: six
-// standard deviations of it.
+// standard deviations of it. Beside int8 keys, queries are rounded by up to 2^-16 of their largest element, 4 here.
 double errorOf(const Problem &, double lse);
 
 // What the arrays of a problem hold after a kernel has run it against what they should, in words; empty where they
