@@ -15,8 +15,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Lock = std::unique_lock<std::mutex>;
 
-// Multiply-adds below which waking another thread costs more than it brings: 10 to 100 us of one core.
-constexpr double SMALL_WORK = 1e6;
+// Multiply-adds below which waking another thread costs more than it brings: about 20 us of one core.
+constexpr double SMALL_WORK = 2e6;
 
 // While other jobs wait, a pool thread leaves a job after so long. Most jobs are over by then.
 constexpr Clock::duration TURN = std::chrono::milliseconds(4);
