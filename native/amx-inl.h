@@ -77,12 +77,7 @@ struct AmxTile : Tile<4, 6> {
     AmxTile *t = (AmxTile *)base;
     openTiles();
     t->scores(key, n);
-    if (open)
-      t->findPeaks(n);
-    else
-      t->adjust(key, n);
-    if (t->mustMove()) t->moveReference(0);
-    t->exponentiate(n);
+    t->weighBlock(key, n, open);
     t->addPairs(key, n);
     _tile_release();
   }

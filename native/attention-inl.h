@@ -241,10 +241,18 @@ template <int NV, int KR> struct Tile : Scores {
       ahead.follow(p, rows, key + j, decltype(count)::value);
       this->template rawKeys<decltype(count)::value>(k + j * stride, stride, j, false);
     });
-    adjust(key, n);
+    weighBlock(key, n, false);
+    addValues(key, n);
+  }
+
+  // Raw scores of a block become probabilities; `open`: every row sees them as they are.
+  XATTN_INLINE void weighBlock(int64_t key, int n, bool open) {
+    if (open)
+      findPeaks(n);
+    else
+      adjust(key, n);
     if (mustMove()) moveReference(0);
     exponentiate(n);
-    addValues(key, n);
   }
 
   void blocks(int64_t from, int64_t to, bool open) {

@@ -263,7 +263,7 @@ XATTN_INLINE vec broadcastPair(const uint16_t *p) {
   int32_t pair;
   __builtin_memcpy(&pair, p, sizeof pair);
   __m512i all = _mm512_set1_epi32(pair);
-  __asm__("" : "+v"(all)); // clang 16 crashes when it folds the broadcast into the product
+  XATTN_OPAQUE(all); // clang 16 crashes when it folds the broadcast into the product
   return _mm512_castsi512_ps(all);
 }
 XATTN_INLINE vec addDots(vec sum, vec a, vec b) {

@@ -149,12 +149,7 @@ template <int NV, int KR> struct PairTile : Tile<NV, KR> {
   // Probabilities of a block that some rows do not see as it is, or that moves the reference.
   XATTN_NOINLINE void generalBlock(const uint16_t *k, int64_t stride, int64_t key, int n, bool open) {
     rawScores(k, stride, n);
-    if (open)
-      this->findPeaks(n);
-    else
-      this->adjust(key, n);
-    if (this->mustMove()) this->moveReference(0);
-    this->exponentiate(n);
+    this->weighBlock(key, n, open);
     if (this->careful) {
       if (!started) this->clear();
       setAside(key, n);
