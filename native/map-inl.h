@@ -84,20 +84,18 @@ XATTN_INLINE bool isAbove(float a, float b) {
   return !(a <= b) & (b == b);
 }
 
-// Into the descending list of k weights, behind those that are as large; without branches, for nobody can tell where.
+// Into the descending list of k weights, behind those that are as large. All of it is gone through and moved, for no
+// branch can be told before.
 XATTN_INLINE void insert(const Map *map, int64_t cell, float w, int32_t key) {
   float *list = map->values + cell;
   int32_t *index = map->indices + cell;
-  bool above = isAbove(w, list[map->k - 1]);
+  int64_t place = 0;
+  for (int64_t i = 0; i < map->k; i++) place += !isAbove(w, list[i]);
   for (int64_t i = map->k - 1; i > 0; i--) {
-    const float x = list[i], next = list[i - 1];
-    const int32_t at = index[i], nextAt = index[i - 1];
-    const bool aboveNext = isAbove(w, next);
-    list[i] = aboveNext ? next : above ? w : x;
-    index[i] = aboveNext ? nextAt : above ? key : at;
-    above = aboveNext;
+    const int64_t from = i - (i > place);
+    list[i] = list[from], index[i] = index[from];
   }
-  if (above) list[0] = w, index[0] = key;
+  list[place] = w, index[place] = key;
 }
 
 // A weight that the k largest of the n reach: the least of the largest ones of at least k groups. 0 where they are
@@ -120,15 +118,20 @@ XATTN_INLINE float lowerBound(const float *w, int n, int64_t k) {
 enum { EVERY = (1 << W) - 1 };
 
 // A list that is not full ends in 0, so that weights of 0 stay out. The first ones that come would all be listed for a
-// while: a bound spares most of them that.
+// while: a bound spares most of them that. 64 weights at a time, for the end of a loop over bits is what cannot be
+// told.
 void takeLargest(const Map *map, int64_t cell, int64_t c, int n, const float *w) {
   const float *last = map->values + cell + map->k - 1;
   const vec bound = broadcast(*last == 0 ? lowerBound(w, n, map->k) : 0.0f);
-  for (int j = 0; j < n; j += W) {
-    const vec x = load(w + j);
-    uint32_t above = (bits(less(broadcast(last), x)) & ~bits(less(x, bound))) | (EVERY & ~bits(equal(x, x)));
+  for (int first = 0; first < n; first += 64) {
+    uint64_t above = 0;
+    for (int j = first; j < smaller(n, first + 64); j += W) {
+      const vec x = load(w + j);
+      const uint32_t some = (bits(less(broadcast(last), x)) & ~bits(less(x, bound))) | (EVERY & ~bits(equal(x, x)));
+      above |= (uint64_t)some << (j - first);
+    }
     for (; above != 0; above &= above - 1) {
-      const int i = j + XATTN_LOWEST_BIT(above);
+      const int i = first + XATTN_LOWEST_BIT(above);
       if (isAbove(w[i], *last)) insert(map, cell, w[i], (int32_t)keyAt(map, c + i));
     }
   }

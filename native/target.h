@@ -30,7 +30,7 @@
 #define XATTN_INFINITY ((float)(1e300 * 1e300))
 #define XATTN_PREFETCH(address, level) ((void)0)
 #define XATTN_OPAQUE(vector) ((void)0)
-static __forceinline int XATTN_LOWEST_BIT(unsigned bits) {
+static __forceinline int XATTN_LOWEST_BIT(unsigned long long bits) {
   int at = 0;
   for (; !(bits & 1); bits >>= 1) at++;
   return at;
@@ -42,7 +42,7 @@ static __forceinline int XATTN_LOWEST_BIT(unsigned bits) {
 #define XATTN_UNLIKELY(x) __builtin_expect(x, 0)
 #define XATTN_INFINITY __builtin_inff()
 #define XATTN_PREFETCH(address, level) __builtin_prefetch(address, 0, level)
-#define XATTN_LOWEST_BIT(bits) __builtin_ctz(bits)
+#define XATTN_LOWEST_BIT(bits) __builtin_ctzll(bits)
 #define XATTN_OPAQUE(vector) __asm__("" : "+v"(vector))
 #endif
 

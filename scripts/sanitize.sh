@@ -19,4 +19,4 @@ npx tsc --build
 export XATTN_PREBUILD=$folder # node-gyp-build looks there
 export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1
 export TSAN_OPTIONS=ignore_noninstrumented_modules=1:halt_on_error=1
-LD_PRELOAD=$($CXX -print-file-name="$runtime") exec node node_modules/vitest/vitest.mjs run "${@:2}"
+LD_PRELOAD=$($CXX -print-file-name="$runtime") exec node node_modules/vitest/vitest.mjs run --testTimeout=600000 "${@:2}"

@@ -250,7 +250,7 @@ test("a call with a map can be aborted at any time, and others go on", async () 
       (reason) => reason,
     );
     const other = attention(query, key, value, { weights });
-    await new Promise((resolve) => setTimeout(resolve, wait / 2));
+    if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait / 2)); // else surely before the end
     controller.abort("enough");
     outcomes.add(await pending);
     expectSameBits((await other).weights, whole.weights);
