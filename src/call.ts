@@ -1,6 +1,7 @@
 // One call on its way from arguments to a backend: first checked, then given memory for its results.
 import { allocate, checkAttached, type FloatArray, kernelArray, lengthOf, type TypedArray } from "./arrays.js";
 import { wrongValue } from "./errors.js";
+import { dimsOf, fold, mapDims, SHAPES } from "./layout.js";
 import { allocateMap, mapOf, type TopK } from "./maps.js";
 import { MemoryRows } from "./memory-rows.js";
 import { matchMemory } from "./memory-shapes.js";
@@ -22,18 +23,7 @@ import {
   windowOf,
 } from "./options.js";
 import type { Operand, Problem } from "./problem.js";
-import {
-  dimsOf,
-  fold,
-  inputOperand,
-  type KeyValue,
-  mapDims,
-  maskOperand,
-  matchShapes,
-  outputOperand,
-  SHAPES,
-  type Shapes,
-} from "./shapes.js";
+import { inputOperand, type KeyValue, maskOperand, matchShapes, outputOperand, type Shapes } from "./shapes.js";
 import { floatView, isPacked, maskView, pack, product, type Tensor, type TensorLike, type View } from "./tensor.js";
 
 /** A call after its checks. */

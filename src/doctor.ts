@@ -4,7 +4,8 @@ import { readFileSync } from "node:fs";
 import os from "node:os";
 import { fileURLToPath } from "node:url";
 import { backends, useBackend } from "./backend.js";
-import { loadError, loadedAddon, type ThreadLimits } from "./native.js";
+import { loadError, loadedAddon } from "./native.js";
+import type { ThreadLimits } from "./native-backend.js";
 
 /** As `xattn doctor --json` prints it. */
 export interface Report {

@@ -1,9 +1,10 @@
 // What the option `weights` asks for: its check, the dims of its result, and memory for it.
 import { allocate, allocateIntegers } from "./arrays.js";
 import { wrongKind, wrongValue } from "./errors.js";
+import { mapDims, type Size, type Sizes } from "./layout.js";
 import { indicesOf, integer, readOptions } from "./options.js";
 import type { WeightMap } from "./problem.js";
-import { mapDims, type Shapes, type Size, type Sizes } from "./shapes.js";
+import type { Shapes } from "./shapes.js";
 import { product, type Tensor } from "./tensor.js";
 
 /**

@@ -1,8 +1,9 @@
 // The rows of one memory: a store, and how much of it the memory shows. What others may see is never written: where they
 // could, rows are copied to a store of its own first.
+
+import type { Layout, Sizes } from "./layout.js";
 import { type AttentionOptions, keyLengthsOf } from "./options.js";
 import type { Operand } from "./problem.js";
-import type { Layout, Sizes } from "./shapes.js";
 import type { Form, Store } from "./store.js";
 
 // Rows of the first store that grows, at least.

@@ -1,19 +1,14 @@
 // Shapes of memories: of their keys and values, of what is appended, and of the queries that attend to them.
 import { wrongValue } from "./errors.js";
+import { BATCH, COLUMNS, HEADS, type Layout, type LayoutName, type Sizes } from "./layout.js";
 import {
-  BATCH,
-  COLUMNS,
-  HEADS,
   type KeyValue,
-  type Layout,
-  type LayoutName,
   layoutOf,
   match,
   type Owner,
   ownerOf,
   place,
   type Shapes,
-  type Sizes,
   sizesOf,
   source,
   UNKNOWN,

@@ -1,9 +1,9 @@
 // Memories on their way from one thread to another.
 import { wrongKind } from "./errors.js";
+import { LAYOUTS, type Layout, type LayoutName } from "./layout.js";
 import { MemoryRows } from "./memory-rows.js";
 import { nativeMemories } from "./native.js";
 import { NativeStore } from "./native-store.js";
-import { LAYOUTS, type Layout, type LayoutName } from "./shapes.js";
 import { type SharedRows, SharedStore } from "./shared-store.js";
 
 import { ARRAYS, type Form, type Store } from "./store.js";

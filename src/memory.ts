@@ -2,12 +2,13 @@
 import { currentBackend } from "./backend.js";
 import { checkViews } from "./call.js";
 import { disposed, notShared, quoted, wrongKind, wrongValue } from "./errors.js";
+import { BATCH, dimsOf, fold } from "./layout.js";
 import { MemoryRows } from "./memory-rows.js";
 import { type KeyValueShapes, matchAppended, matchKeyValue } from "./memory-shapes.js";
 import { fromShared, type Shared } from "./memory-share.js";
 import { type AttentionOptions, integer, keyLengthsOf, layoutName, readOptions, wrong } from "./options.js";
 import type { MemoryType, Operand } from "./problem.js";
-import { BATCH, dimsOf, fold, inputOperand, MAX_ROWS } from "./shapes.js";
+import { inputOperand, MAX_ROWS } from "./shapes.js";
 import { ARRAYS } from "./store.js";
 import { floatView, isPacked, pack, type TensorLike, type View } from "./tensor.js";
 

@@ -2,20 +2,11 @@ import { allocate, kernelArray } from "./arrays.js";
 import type { OutputData } from "./attention.js";
 import { checkLength } from "./call.js";
 import { wrongKind, wrongValue } from "./errors.js";
+import { fold, type Layout, type LayoutName, mapDims, SHAPES, split } from "./layout.js";
 import { layoutName, readOptions } from "./options.js";
 import type { Operand } from "./problem.js";
 import { READABLE, readRows, writeRow } from "./read.js";
-import {
-  fold,
-  inputOperand,
-  type Layout,
-  type LayoutName,
-  layoutOf,
-  mapDims,
-  outputOperand,
-  SHAPES,
-  split,
-} from "./shapes.js";
+import { inputOperand, layoutOf, outputOperand } from "./shapes.js";
 import {
   type ElementType,
   floatView,

@@ -1,7 +1,7 @@
 import { allocateIntegers, arrayClass, checkAttached, type FloatArray, lengthOf, overlap } from "./arrays.js";
 import { overlapping, unknownOption, wrongKind, wrongValue } from "./errors.js";
+import type { LayoutName, Sizes } from "./layout.js";
 import type { MapOptions } from "./maps.js";
-import type { LayoutName, Sizes } from "./shapes.js";
 import { type ElementType, holders, holds, product, type TensorLike, type View } from "./tensor.js";
 
 /** Options of one call. `undefined` is the same as leaving an option out; an unknown name is an error. */
