@@ -39,7 +39,7 @@ template <int NV, int KR> struct Tile : Scores {
     width = R;
     units = unitsOf(p);
     block = floatBlock, step = KR;
-    rows = layOut(p, group, first, R, row);
+    layOut(p, group, first, R, row, &rows);
     q = (float *)scratch;
     o = q + (p->d + W) * R;
     s = o + (ceilDivide(p->dv, W) * W + W) * R;

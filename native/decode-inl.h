@@ -1,6 +1,8 @@
 // Few queries: one decoder step, beams over one memory, the query heads that share a key head. Keys and values are read
 // once for all rows, as two long streams, with lanes along d and dv: all keys of a chunk, softmax, all values of it.
 
+const float COUNTS[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+
 enum { DECODE_ROWS = W < 8 ? 3 : W < 16 ? 6 : 8 };
 
 struct Decode {
@@ -29,7 +31,7 @@ struct Decode {
 
   void begin(const Problem *problem, int64_t group, int64_t first, void *scratch) {
     p = problem;
-    rows = layOut(p, group, first, R, row);
+    layOut(p, group, first, R, row, &rows);
     dPadded = padded(p->d), dvPadded = padded(p->dv);
     q = (float *)scratch, s = q + R * dPadded, o = s + R * CHUNK, floats = o + R * dvPadded;
     units = naturalUnits();
@@ -157,16 +159,29 @@ struct Decode {
     for (int j = 0; j < n; j += BLOCK) addBlock(key + j, (int)smaller(BLOCK, n - j), j);
   }
 
+  // The same of a row that sees every key as it is.
+  XATTN_INLINE float closeRow(int r, int n) {
+    const vec lowest = broadcast(-LARGEST); // a score of -infinity is still a key that is seen
+    vec top = broadcast(-INFINITE);
+    for (int j = 0; j < n; j += W) {
+      float *const at = s + r * CHUNK + j;
+      vec x = max(lowest, load(at));
+      if (j + W > n) x = select(less(load(COUNTS), broadcast((float)(n - j))), x, broadcast(-INFINITE));
+      store(at, x);
+      top = max(x, top);
+    }
+    return largest(top);
+  }
+
   // Final scores of a row, -infinity where it does not see the key. Returns their maximum.
   XATTN_NOINLINE float adjust(int r, int64_t key, int n) {
+    if (!isGeneral(p) && row[r].lo <= key && key + n <= row[r].hi) return closeRow(r, n);
     const vec lo = broadcast((float)bigger(0, smaller(n, row[r].lo - key)));
     const vec hi = broadcast((float)bigger(0, smaller(n, row[r].hi - key)));
     const vec slope = broadcast(row[r].slope), position = broadcast((float)(row[r].position - key));
-    float counts[W];
-    for (int i = 0; i < W; i++) counts[i] = (float)i;
     vec top = broadcast(-INFINITE);
     for (int j = 0; j < n; j += W) {
-      const vec index = add(load(counts), broadcast((float)j));
+      const vec index = add(load(COUNTS), broadcast((float)j));
       vec b = broadcast(0.0f);
       if (p->mask.data) b = biasOf(&p->mask, row[r].mask + (key + j) * p->mask.key, (int)smaller(W, n - j));
       const vec x = within(biased(p, load(s + r * CHUNK + j), slope, position, index, b), index, lo, hi);
@@ -176,14 +191,17 @@ struct Decode {
     return largest(top);
   }
 
+  XATTN_NOINLINE void rescale(int r, vec factor) {
+    l[r] *= first(factor);
+    for (int64_t c = r * dvPadded; c < (r + 1) * dvPadded; c += W) store(o + c, mul(load(o + c), factor));
+  }
+
   // A row's final scores become probabilities under its reference, which rises to their maximum.
   XATTN_NOINLINE void exponentiate(int r, int n, float top) {
     if (top > m[r] || l[r] == 0) {
-      const float reference = l[r] == 0 ? (top > -INFINITE ? top : 0.0f) : top;
-      const float factor = l[r] == 0 ? 0.0f : first(exp2(broadcast((m[r] - reference) * units.log2)));
-      m[r] = reference, l[r] *= factor;
-      for (int64_t c = 0; c < dvPadded; c += W)
-        store(o + r * dvPadded + c, mul(load(o + r * dvPadded + c), broadcast(factor)));
+      const float old = m[r];
+      m[r] = l[r] != 0 || top > -INFINITE ? top : 0.0f;
+      if (l[r] != 0) rescale(r, exp2(broadcast((old - m[r]) * units.log2)));
     }
     vec total = broadcast(0.0f);
     for (int j = 0; j < n; j += W) {
@@ -197,7 +215,7 @@ struct Decode {
   void attend(int64_t from, int64_t to, bool carefully) {
     careful = carefully;
     for (int r = 0; r < LANES; r++) m[r] = l[r] = 0;
-    for (int64_t i = 0; i < R * dvPadded; i += W) store(o + i, broadcast(0.0f));
+    for (int64_t i = 0; i < rows.count * dvPadded; i += W) store(o + i, broadcast(0.0f));
     to = smaller(to, rows.hi);
     for (int64_t key = bigger(from, rows.lo); key < to; key += CHUNK) {
       const int n = (int)smaller(CHUNK, to - key);

@@ -107,36 +107,37 @@ XATTN_INLINE void seeKeys(const Problem *p, int64_t b, int64_t i, Row *row) {
 }
 
 // Rows first .. first + capacity of a group.
-XATTN_NOINLINE Rows layOut(const Problem *p, int64_t group, int64_t first, int capacity, Row *rows) {
+XATTN_NOINLINE void layOut(const Problem *p, int64_t group, int64_t first, int capacity, Row *rows, Rows *all) {
   const Groups g = groupsOf(p);
   const int64_t keyHead = group % p->kvHeads, ownBatch = group / p->kvHeads;
-  Rows all = {(int)smaller(capacity, g.rows - first), 0, 0, INT64_MAX, 0, 0, INT64_MAX, true};
-  all.key = ownBatch * p->key.batch + keyHead * p->key.head;
-  all.value = ownBatch * p->value.batch + keyHead * p->value.head;
+  all->count = (int)smaller(capacity, g.rows - first);
+  all->lo = all->allHi = INT64_MAX, all->hi = all->allLo = 0;
+  all->sameMask = true;
+  all->key = ownBatch * p->key.batch + keyHead * p->key.head;
+  all->value = ownBatch * p->value.batch + keyHead * p->value.head;
   int64_t i = first % p->tq, sequence = first / p->tq;
-  for (int r = 0; r < all.count; sequence++, i = 0) {
+  for (int r = 0; r < all->count; sequence++, i = 0) {
     const int64_t b = g.sharedBatch ? sequence / g.headsEach : ownBatch;
     const int64_t h = keyHead * g.headsEach + sequence % g.headsEach;
     int64_t query = b * p->query.batch + h * p->query.head + i * p->query.row;
     int64_t output = b * p->output.batch + h * p->output.head + i * p->output.row;
     int64_t mask = b * p->mask.batch + h * p->mask.head + i * p->mask.row;
     const float slope = p->alibi ? p->alibi[h] : 0, sink = p->sinks ? p->sinks[h] : -INFINITE;
-    for (; r < all.count && i < p->tq; i++, r++) {
+    for (; r < all->count && i < p->tq; i++, r++) {
       Row *row = rows + r;
       row->query = query, row->output = output, row->mask = mask;
       row->index = (b * p->heads + h) * p->tq + i;
       row->slope = slope, row->sink = sink;
       seeKeys(p, b, i, row);
-      if (row->lo < row->hi) all.lo = smaller(all.lo, row->lo);
-      all.hi = bigger(all.hi, row->hi);
-      all.allLo = bigger(all.allLo, row->lo);
-      all.allHi = smaller(all.allHi, row->hi);
-      all.sameMask = all.sameMask && row->mask == rows->mask;
+      if (row->lo < row->hi) all->lo = smaller(all->lo, row->lo);
+      all->hi = bigger(all->hi, row->hi);
+      all->allLo = bigger(all->allLo, row->lo);
+      all->allHi = smaller(all->allHi, row->hi);
+      all->sameMask = all->sameMask && row->mask == rows->mask;
       query += p->query.row, output += p->output.row, mask += p->mask.row;
     }
   }
-  all.lo = smaller(all.lo, all.hi);
-  return all;
+  all->lo = smaller(all->lo, all->hi);
 }
 
 // A mask only takes keys away, and nothing else changes the scores.

@@ -98,17 +98,15 @@ XATTN_NOINLINE void scoreKeys(const float *q, int64_t pitch, int64_t d, const vo
   enum { EACH = P::EACH, OWN = D > 0 ? D / EACH : 1 };
   const auto query = [&](int r, int64_t k)
                          XATTN_LAMBDA_INLINE { return P::query((const typename P::Query *)(q + r * pitch) + k); };
-  int64_t offset[W]; // behind the last key the last one is read again
   typename P::Part own[N][OWN];
   XATTN_UNROLL for (int r = 0; r < N; r++) {
     XATTN_UNROLL for (int k = 0; k < OWN; k++) own[r][k] = query(r, k * EACH);
   }
-  for (int j = 0; j < n; j += W, first += W * row) {
-    if (j == 0 || j + W > n) {
-      for (int i = 0; i < W; i++) offset[i] = smaller(i, n - 1 - j) * row;
-    }
+  for (int j = 0; j < n; j += W) {
     vec folds[N][W / STEP];
     const auto foldKeys = [&](int f) XATTN_LAMBDA_INLINE {
+      int64_t key[STEP]; // behind the last one that is read again
+      XATTN_UNROLL for (int i = 0; i < STEP; i++) key[i] = first + smaller(j + STEP * f + i, n - 1) * row;
       typename P::Sum acc[N][STEP];
       XATTN_UNROLL for (int r = 0; r < N; r++) {
         XATTN_UNROLL for (int i = 0; i < STEP; i++) acc[r][i] = P::none();
@@ -116,9 +114,8 @@ XATTN_NOINLINE void scoreKeys(const float *q, int64_t pitch, int64_t d, const vo
       const auto addProducts = [&](int64_t k, int some) XATTN_LAMBDA_INLINE {
         typename P::Part x[STEP];
         XATTN_UNROLL for (int i = 0; i < STEP; i++) {
-          const int64_t key = first + offset[STEP * f + i];
-          x[i] = P::key(keys, key + k, some);
-          fetchAhead<T>(keys, key, k);
+          x[i] = P::key(keys, key[i] + k, some);
+          fetchAhead<T>(keys, key[i], k);
         }
         XATTN_UNROLL for (int r = 0; r < N; r++) {
           const typename P::Part y = D > 0 ? own[r][k / EACH] : query(r, k);

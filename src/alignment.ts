@@ -1,6 +1,6 @@
 import { checkLength } from "./call.js";
 import { wrongValue } from "./errors.js";
-import { flag, indicesOf, integer, readOptions } from "./options.js";
+import { flag, indicesOf, integer, readGroup } from "./options.js";
 import { READABLE, readRows } from "./read.js";
 import { type ElementType, floatView, pack, type TensorLike, type View } from "./tensor.js";
 
@@ -61,7 +61,7 @@ export function alignment(weights: TensorLike, options: AlignmentOptions = {}): 
 }
 
 function check(weights: TensorLike, given: AlignmentOptions) {
-  const options = readOptions<AlignmentOptions>(given, KNOWN);
+  const options = readGroup<AlignmentOptions>(given, KNOWN);
   const view = floatView("weights", weights);
   const [count, tq, tk] = sizesOf(view);
   const heads = indicesOf("heads", options.heads, count);

@@ -56,10 +56,12 @@ function byRank(name: LayoutName): (Layout | undefined)[] {
 }
 
 /** Dims of the output or of keys, unfolded. */
-export function dimsOf(name: "output" | "key", { axes }: Layout, sizes: Sizes): number[] {
-  const dims: number[] = [];
+export function dimsOf(name: "output" | "key", { axes, rank, folded }: Layout, sizes: Sizes): number[] {
+  const { batch, heads, kvHeads, tq, tk, d, dv } = sizes;
+  const whole = name === "output" ? [batch, heads, tq, dv] : [batch, kvHeads, tk, d];
+  const dims = whole.slice(0, folded ? rank + 1 : rank);
   for (let axis = BATCH; axis <= COLUMNS; axis++) {
-    if (axes[axis] >= 0) dims[axes[axis]] = sizes[SHAPES[name][axis]];
+    if (axes[axis] >= 0) dims[axes[axis]] = whole[axis];
   }
   return dims;
 }

@@ -2,7 +2,7 @@
 import { allocate, allocateIntegers } from "./arrays.js";
 import { wrongKind, wrongValue } from "./errors.js";
 import { mapDims, type Size, type Sizes } from "./layout.js";
-import { indicesOf, integer, readOptions } from "./options.js";
+import { indicesOf, integer, readGroup } from "./options.js";
 import type { WeightMap } from "./problem.js";
 import type { Shapes } from "./shapes.js";
 import { product, type Tensor } from "./tensor.js";
@@ -69,7 +69,7 @@ const NO_VALUES = new Float32Array(1);
 export function mapOf(weights: boolean | MapOptions | undefined, sizes: Sizes): WeightMap | undefined {
   if (weights === undefined || weights === false) return undefined;
   if (weights !== true && (typeof weights !== "object" || weights === null)) throw wrongKind("weights", FORMS, weights);
-  const { heads, keys, ...options } = weights === true ? DEFAULTS : readOptions<MapOptions>(weights, KNOWN, "weights");
+  const { heads, keys, ...options } = weights === true ? DEFAULTS : readGroup<MapOptions>(weights, KNOWN, "weights");
   const kind = kindOf(options);
   const chosenHeads = heads === undefined ? undefined : indicesOf("weights.heads", heads, sizes.heads);
   const chosenKeys = keys === undefined ? undefined : indicesOf("weights.keys", keys, sizes.tk);

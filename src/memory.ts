@@ -6,7 +6,7 @@ import { BATCH, dimsOf, fold } from "./layout.js";
 import { MemoryRows } from "./memory-rows.js";
 import { type KeyValueShapes, matchAppended, matchKeyValue } from "./memory-shapes.js";
 import { fromShared, type Shared } from "./memory-share.js";
-import { type AttentionOptions, integer, keyLengthsOf, layoutName, readOptions, wrong } from "./options.js";
+import { type AttentionOptions, integer, keyLengthsOf, layoutName, readGroup, wrong } from "./options.js";
 import type { MemoryType, Operand } from "./problem.js";
 import { inputOperand, MAX_ROWS } from "./shapes.js";
 import { ARRAYS } from "./store.js";
@@ -185,7 +185,7 @@ export class KeyValueMemory {
 }
 
 function newRows(key: TensorLike, value: TensorLike, given: MemoryOptions = {}): MemoryRows {
-  const options = readOptions(given, KNOWN);
+  const options = readGroup(given, KNOWN);
   const name = layoutName(options);
   const type = options.type ?? "float32";
   if (!TYPES.includes(type)) throw wrong("type", quoted(TYPES), type, "string");

@@ -3,7 +3,7 @@ import type { OutputData } from "./attention.js";
 import { checkLength } from "./call.js";
 import { wrongKind, wrongValue } from "./errors.js";
 import { fold, type Layout, type LayoutName, mapDims, SHAPES, split } from "./layout.js";
-import { layoutName, readOptions } from "./options.js";
+import { layoutName, readGroup } from "./options.js";
 import type { Operand } from "./problem.js";
 import { READABLE, readRows, writeRow } from "./read.js";
 import { inputOperand, layoutOf, outputOperand } from "./shapes.js";
@@ -89,7 +89,7 @@ export function merge<P extends Part>(
 }
 
 function checkParts(parts: readonly Part[], given: MergeOptions) {
-  const options = readOptions<MergeOptions>(given, OPTIONS);
+  const options = readGroup<MergeOptions>(given, OPTIONS);
   const name = layoutName(options);
   if (!Array.isArray(parts)) throw wrongKind("parts", "an array of { output, lse }", parts);
   if (parts.length === 0) throw wrongValue("parts.length", "at least 1", 0);

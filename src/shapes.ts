@@ -21,10 +21,15 @@ import { contiguous, type ElementType, type TypedArray, type View } from "./tens
 // While a call is checked, its sizes stand in an array by their place in this list: faster than by name.
 const SIZES: readonly Size[] = ["batch", "heads", "kvHeads", "tq", "tk", "d", "dv"];
 export const UNKNOWN = -1;
-const INPUTS = { query: places("query"), key: places("key"), value: places("value") };
+const [QUERY, KEY, VALUE] = [places("query"), places("key"), places("value")];
 
 function places(name: Input): number[] {
   return SHAPES[name].map((size) => SIZES.indexOf(size));
+}
+
+// Comparisons take a fraction of a look-up by a name that varies.
+function placesOf(name: string): number[] {
+  return name === "query" ? QUERY : name === "key" ? KEY : VALUE;
 }
 
 /** What belongs together. Dims are unfolded: heads have a dimension of their own. */
@@ -76,7 +81,7 @@ export function sizesOf([batch, heads, kvHeads, tq, tk, d, dv]: number[]): Sizes
 export function match(view: View, layout: Layout, known: number[], owner: Owner = ownerOf): View {
   if (view.dims.length !== layout.rank) throw wrongRank(view, layout.name, view.name as Input, layout.rank, owner);
   const unfolded = layout.folded ? unfold(view, known, owner) : view;
-  const sizes = INPUTS[view.name as Input];
+  const sizes = placesOf(view.name);
   for (let axis = BATCH; axis <= COLUMNS; axis++) {
     const at = layout.axes[axis];
     const size = at < 0 ? 1 : unfolded.dims[at];
@@ -93,7 +98,7 @@ export function match(view: View, layout: Layout, known: number[], owner: Owner 
 function unfold(view: View, known: number[], owner: Owner): View {
   const last = view.dims.length - 1;
   const folded = view.dims[last];
-  const sizes = INPUTS[view.name as Input];
+  const sizes = placesOf(view.name);
   const unit = known[sizes[HEADS]] === UNKNOWN ? COLUMNS : HEADS;
   const divisor = known[sizes[unit]];
   if (folded % divisor !== 0) {
