@@ -64,7 +64,7 @@ struct AmxTile : Tile<4, 6> {
 
   void share(int64_t, int) {}
 
-  void begin(const Problem *problem, int64_t group, int64_t first, void *scratch) {
+  XATTN_NOINLINE void begin(const Problem *problem, int64_t group, int64_t first, void *scratch) {
     Base::begin(problem, group, first, scratch);
     block = amxBlock, step = PAIR_STEP;
     depth = padded(p->d, PAIR_STEP);

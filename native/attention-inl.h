@@ -34,7 +34,7 @@ template <int NV, int KR> struct Tile : Scores {
     if (p->value.type != XATTN_FLOAT32) toFloats(p->value, rows.value, p->dv, key, n, values);
   }
 
-  void begin(const Problem *problem, int64_t group, int64_t first, void *scratch) {
+  XATTN_NOINLINE void begin(const Problem *problem, int64_t group, int64_t first, void *scratch) {
     p = problem;
     width = R;
     units = unitsOf(p);
@@ -47,7 +47,7 @@ template <int NV, int KR> struct Tile : Scores {
     ownKeys = {bias + (BLOCK + W) * R, 0, 0};
     ownValues = {(float *)ownKeys.data + BLOCK * p->d, 0, 0};
     keys = &ownKeys, values = &ownValues;
-    packRows<R>(p->query, row, rows.count, p->d, p->scale * (LOG2E / units.log2), q);
+    packRows(p->query, row, R, rows.count, p->d, p->scale * (LOG2E / units.log2), q);
     ahead.begin(p, rows, row, group, groupsOf(p).rows <= R, ceilDivide(p->tk, KR));
   }
 
@@ -222,8 +222,7 @@ template <int NV, int KR> struct Tile : Scores {
     const float *k = asFloats(p->key, rows.key, p->d, key, n, keys, &stride);
     const bool fresh = !started && !MASKED;
     const auto step = [&](auto count, int j) XATTN_LAMBDA_INLINE {
-      ahead.advance();
-      ahead.follow(p, rows, key + j, decltype(count)::value);
+      ahead.step(p, rows, key + j, decltype(count)::value);
       this->template openKeys<decltype(count)::value, MASKED>(k + j * stride, stride, j, fresh && j == 0);
     };
     if constexpr (MASKED)
@@ -238,7 +237,7 @@ template <int NV, int KR> struct Tile : Scores {
     int64_t stride;
     const float *k = asFloats(p->key, rows.key, p->d, key, n, keys, &stride);
     inSteps<KR>(n, [&](auto count, int j) XATTN_LAMBDA_INLINE {
-      ahead.follow(p, rows, key + j, decltype(count)::value);
+      ahead.step(p, rows, key + j, decltype(count)::value);
       this->template rawKeys<decltype(count)::value>(k + j * stride, stride, j, false);
     });
     weighBlock(key, n, false);
@@ -330,6 +329,6 @@ template <int NV, int KR> struct Tile : Scores {
 
   // o times a factor per row; row r goes to element index[r] of data.
   void unpack(const float *factor, Type type, void *data, const int64_t *index) {
-    unpackRows<R>(o, factor, rows.count, p->dv, type, data, index);
+    unpackRows(o, R, factor, rows.count, p->dv, type, data, index);
   }
 };

@@ -6,7 +6,10 @@ const float COUNTS[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 enum { DECODE_ROWS = W < 8 ? 3 : W < 16 ? 6 : 8 };
 
 struct Decode {
-  enum { R = DECODE_ROWS, TOGETHER = 1, LANES = (R + W - 1) / W * W, BLOCK = 64, DIRECT = 2 };
+  enum { R = DECODE_ROWS, TOGETHER = 1, LANES = (R + W - 1) / W * W, BLOCK = 64 };
+  // Up to DIRECT rows read keys and values as they are; more share what is converted to float32 once, in plain C++ two
+  // already, for its code is long.
+  enum { DIRECT = W + REGISTERS > 20 ? 2 : 1 };
 
   const Problem *p;
   Units units;
@@ -29,7 +32,7 @@ struct Decode {
     return (size_t)(R * (padded(p->d) + CHUNK + padded(p->dv)) + converted * bigger(p->d, p->dv)) * sizeof(float);
   }
 
-  void begin(const Problem *problem, int64_t group, int64_t first, void *scratch) {
+  XATTN_NOINLINE void begin(const Problem *problem, int64_t group, int64_t first, void *scratch) {
     p = problem;
     layOut(p, group, first, R, row, &rows);
     dPadded = padded(p->d), dvPadded = padded(p->dv);
@@ -70,7 +73,6 @@ struct Decode {
     }
   }
 
-  // Up to DIRECT rows read keys and values as they are; more share what is converted to float32 once.
   bool isDirect(Type type) { return type == XATTN_FLOAT32 || rows.count <= DIRECT; }
   // Tensors of bfloat16 give the bits that a float32 memory of them gives: they are summed up in its order.
   bool keysAreDirect() { return isDirect(p->key.type) && (p->key.type != XATTN_BFLOAT16 || p->mayRound); }

@@ -102,6 +102,6 @@ void doItem(Job &job, int64_t item, void *scratch) {
   // Whoever does the last split of a tile merges them all, so that nobody waits for anybody.
   int64_t tile = item / plan.splits;
   if (job.splitsLeft[tile].fetch_sub(1, std::memory_order_acq_rel) == 1) {
-    job.kernel->finish(&job.problem, &plan, tile, scratch, job.partials);
+    job.kernel->finish(&job.problem, &plan, tile, job.partials);
   }
 }

@@ -61,8 +61,8 @@ XATTN_INLINE int64_t splitStart(const Problem *p, const Plan *plan, int64_t spli
 }
 
 // A partial result holds, for each row of a tile: m, l, o unnormalised.
-template <class T> XATTN_INLINE float *partialOf(const Problem *p, int64_t item, void *partials) {
-  return (float *)partials + item * T::R * (p->dv + 2);
+XATTN_INLINE float *partialOf(const Problem *p, int rows, int64_t item, void *partials) {
+  return (float *)partials + item * rows * (p->dv + 2);
 }
 
 template <class T> XATTN_INLINE void beginTile(T *t, const Problem *p, int64_t tile, void *scratch) {
@@ -140,7 +140,7 @@ XATTN_NOINLINE void attendItem(const Problem *p, const Plan *plan, int64_t item,
   if (plan->splits == 1) return writeTile(&t);
   alignas(64) float factor[4 * W];
   int64_t index[4 * W];
-  float *partial = partialOf<T>(p, item, partials);
+  float *partial = partialOf(p, T::R, item, partials);
   for (int r = 0; r < T::R; r++) {
     partial[r] = t.m[r], partial[T::R + r] = t.l[r];
     factor[r] = 1, index[r] = r * p->dv;
@@ -149,38 +149,39 @@ XATTN_NOINLINE void attendItem(const Problem *p, const Plan *plan, int64_t item,
 }
 
 // Merges the partial results of a row in their order: exact but for rounding, whatever the split (arXiv:1805.02867).
-template <class T> XATTN_NOINLINE void mergeRow(const Problem *p, const Plan *plan, float *partial, int r, T *t) {
-  const int64_t size = T::R * (p->dv + 2);
+// Into the first split's place.
+XATTN_NOINLINE void mergeRow(const Problem *p, const Plan *plan, int rows, float *partial, int r, Units units) {
+  const int64_t size = rows * (p->dv + 2);
   float top = -INFINITE, total = 0;
   for (int64_t i = 0; i < plan->splits; i++) {
     const float *part = partial + i * size;
-    if (part[T::R + r] != 0 && !(part[r] <= top)) top = part[r];
+    if (part[rows + r] != 0 && !(part[r] <= top)) top = part[r];
   }
-  float *merged = partial + 2 * T::R + r * p->dv; // into the first split's place
+  float *merged = partial + 2 * rows + r * p->dv;
   for (int64_t i = 0; i < plan->splits; i++) {
-    const float *part = partial + i * size, *from = part + 2 * T::R + r * p->dv;
-    const float factor = part[T::R + r] == 0 ? 0.0f : first(exp2(broadcast((part[r] - top) * t->units.log2)));
-    total += part[T::R + r] * factor;
+    const float *part = partial + i * size, *from = part + 2 * rows + r * p->dv;
+    const float factor = part[rows + r] == 0 ? 0.0f : first(exp2(broadcast((part[r] - top) * units.log2)));
+    total += part[rows + r] * factor;
     for (int64_t c = 0; c < p->dv; c++) merged[c] = i == 0 ? factor * from[c] : merged[c] + factor * from[c];
   }
-  t->m[r] = total == 0 ? 0.0f : top;
-  t->l[r] = total;
+  partial[r] = total == 0 ? 0.0f : top;
+  partial[rows + r] = total;
 }
 
-template <class T>
-XATTN_NOINLINE void finishTile(const Problem *p, const Plan *plan, int64_t tile, void *scratch, void *partials) {
-  T t;
-  beginTile(&t, p, tile, scratch);
+XATTN_NOINLINE void finishTile(const Problem *p, const Plan *plan, int64_t tile, int capacity, Units units,
+                               float *partial) {
+  Row row[4 * W];
+  const int64_t each = ceilDivide(groupsOf(p).rows, capacity);
+  const int count = layOut(p, tile / each, tile % each * capacity, capacity, row).count;
   alignas(64) float factor[4 * W];
-  float *partial = partialOf<T>(p, tile * plan->splits, partials);
-  for (int r = 0; r < t.rows.count; r++) mergeRow(p, plan, partial, r, &t);
-  conclude(p, t.row, t.rows.count, t.units, t.m, t.l, factor);
-  for (int r = 0; r < t.rows.count; r++) {
-    const float *from = partial + 2 * T::R + r * p->dv;
+  for (int r = 0; r < count; r++) mergeRow(p, plan, capacity, partial, r, units);
+  conclude(p, row, count, units, partial, partial + capacity, factor);
+  for (int r = 0; r < count; r++) {
+    const float *from = partial + 2 * capacity + r * p->dv;
     for (int64_t c = 0; c < p->dv; c += W) {
       const int n = (int)smaller(W, p->dv - c);
       const vec x = loadAs(XATTN_FLOAT32, from, c, n);
-      storeAs(p->output.type, (void *)p->output.data, t.row[r].output + c, mul(x, broadcast(factor[r])), n);
+      storeAs(p->output.type, (void *)p->output.data, row[r].output + c, mul(x, broadcast(factor[r])), n);
     }
   }
 }
@@ -200,14 +201,12 @@ struct Variant {
   size_t (*scratch)(const Problem *);
   size_t (*shared)(const Problem *); // what tiles of one item have in common
   void (*attend)(const Problem *, const Plan *, int64_t, void *, void *);
-  void (*finish)(const Problem *, const Plan *, int64_t, void *, void *);
   size_t (*mapScratch)(const Problem *);
   void (*map)(const Problem *, const Plan *, int64_t, void *);
 };
 
 #define XATTN_VARIANT(name, T, cost)                                                                                   \
-  {name,           T::R,          cost,          T::TOGETHER,        T::scratchBytes,                                  \
-   sharedBytes<T>, attendItem<T>, finishTile<T>, mapScratchBytes<T>, mapItem<T>},
+  {name, T::R, cost, T::TOGETHER, T::scratchBytes, sharedBytes<T>, attendItem<T>, mapScratchBytes<T>, mapItem<T>},
 #define XATTN_TILE_TYPE(nv, kr, cost) typedef Tile<nv, kr> Tile##nv##x##kr;
 #define XATTN_TILE_VARIANT(nv, kr, cost) XATTN_VARIANT("prefill " #nv "x" #kr, Tile##nv##x##kr, cost)
 #define XATTN_PAIR_TYPE(nv, kr, cost) typedef PairTile<nv, kr> PairTile##nv##x##kr;
@@ -222,15 +221,15 @@ const Variant variants[] = {XATTN_VARIANT("decode", Decode, 1.0) XATTN_TILES(XAT
 #endif
 };
 #define XATTN_ONE_MORE(nv, kr, cost) +1
-enum { VARIANTS = 1 XATTN_TILES(XATTN_ONE_MORE) }; // those for every type
+enum { DECODE, VARIANTS = 1 XATTN_TILES(XATTN_ONE_MORE) }; // those for every type
 #ifdef XATTN_PAIRS
 enum { AMX_VARIANT = VARIANTS XATTN_PAIR_TILES(XATTN_ONE_MORE) };
 #endif
 
 // The tile that wastes least of the rows; decode where they are few.
 int chooseVariant(const Problem *p, int64_t rows) {
-  if (rows <= DECODE_ROWS) return 0;
-  int from = 1, to = VARIANTS;
+  if (rows <= DECODE_ROWS) return DECODE;
+  int from = DECODE + 1, to = VARIANTS;
 #ifdef XATTN_PAIRS
   if (p->mayRound && p->key.type == XATTN_BFLOAT16 && p->value.type == XATTN_BFLOAT16) {
     if (xattn_pairs() == XATTN_AMX) return AMX_VARIANT;
@@ -280,8 +279,10 @@ void attend(const Problem *p, const Plan *plan, int64_t item, void *scratch, voi
   variants[plan->variant].attend(p, plan, item, scratch, partials);
 }
 
-void finish(const Problem *p, const Plan *plan, int64_t tile, void *scratch, void *partials) {
-  variants[plan->variant].finish(p, plan, tile, scratch, partials);
+void finish(const Problem *p, const Plan *plan, int64_t tile, void *partials) {
+  const int rows = variants[plan->variant].rows;
+  const Units units = plan->variant == DECODE ? naturalUnits() : unitsOf(p);
+  finishTile(p, plan, tile, rows, units, partialOf(p, rows, tile * plan->splits, partials));
 }
 
 void map(const Problem *p, const Plan *plan, int64_t item, void *scratch) {

@@ -90,7 +90,7 @@ typedef struct Kernel {
   const char *name;
   void (*plan)(const Problem *, Plan *);
   void (*attend)(const Problem *, const Plan *, int64_t item, void *scratch, void *partials);
-  void (*finish)(const Problem *, const Plan *, int64_t tile, void *scratch, void *partials);
+  void (*finish)(const Problem *, const Plan *, int64_t tile, void *partials);
   void (*map)(const Problem *, const Plan *, int64_t item, void *scratch);
   // One row for a memory, each element rounded to the nearest, ties to even. For XATTN_INT8 *scale becomes its factor.
   void (*convert)(Type from, const void *source, Type to, void *target, float *scale, int64_t width);

@@ -134,10 +134,8 @@ XATTN_NOINLINE void finishPatch(const Patch &c) {
       for (int64_t o = first; o < end; o += W, sums += W) {
         const int n = (int)smaller(W, end - o);
         vec a = shifted(p, sums, o, n);
-        if (p->gated)
-          a = mul(a, activate(p->activation, shifted(p, sums + c.step(), p->outputs + o, n)));
-        else
-          a = activate(p->activation, a);
+        const vec b = activate(p->activation, p->gated ? shifted(p, sums + c.step(), p->outputs + o, n) : a);
+        a = p->gated ? mul(a, b) : b;
         if (n == W)
           store(y + o, a);
         else

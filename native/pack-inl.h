@@ -1,11 +1,11 @@
 // Between memory, where rows lie as their owner laid them, and scratch, where lanes are rows: transposes W x W at a
 // time. And from one element type to another.
 
-// Query rows, times a factor, to [width, and up to W more][R]; lanes without a row are 0.
-template <int R>
-XATTN_NOINLINE void packRows(const Operand &from, const Row *row, int count, int64_t width, float factor, float *to) {
+// Query rows, times a factor, to [width, and up to W more][capacity]; lanes without a row are 0.
+XATTN_NOINLINE void packRows(const Operand &from, const Row *row, int capacity, int count, int64_t width, float factor,
+                             float *to) {
   const vec f = broadcast(factor);
-  for (int g = 0; g < R; g += W) {
+  for (int g = 0; g < capacity; g += W) {
     for (int64_t k = 0; k < width; k += W) {
       const int n = (int)smaller(W, width - k);
       vec x[W];
@@ -17,21 +17,21 @@ XATTN_NOINLINE void packRows(const Operand &from, const Row *row, int count, int
         }
       }
       transpose(x);
-      XATTN_UNROLL for (int i = 0; i < W; i++) store(to + (k + i) * R + g, mul(x[i], f));
+      XATTN_UNROLL for (int i = 0; i < W; i++) store(to + (k + i) * capacity + g, mul(x[i], f));
     }
   }
 }
 
-// [width, and up to W more][R], times a factor per row, to rows of which row r begins at element index[r] of data.
-template <int R>
-XATTN_NOINLINE void unpackRows(const float *from, const float *factor, int count, int64_t width, Type type, void *data,
-                               const int64_t *index) {
+// [width, and up to W more][capacity], times a factor per row, to rows of which row r begins at element index[r] of
+// data.
+XATTN_NOINLINE void unpackRows(const float *from, int capacity, const float *factor, int count, int64_t width,
+                               Type type, void *data, const int64_t *index) {
   for (int g = 0; g < count; g += W) {
     const vec f = load(factor + g);
     for (int64_t c = 0; c < width; c += W) {
       const int n = (int)smaller(W, width - c);
       vec x[W];
-      XATTN_UNROLL for (int i = 0; i < W; i++) x[i] = mul(load(from + (c + i) * R + g), f);
+      XATTN_UNROLL for (int i = 0; i < W; i++) x[i] = mul(load(from + (c + i) * capacity + g), f);
       transpose(x);
       if (type == XATTN_FLOAT32 && n == W && g + W <= count) {
         XATTN_UNROLL for (int i = 0; i < W; i++) store((float *)data + index[g + i] + c, x[i]);

@@ -46,7 +46,7 @@ template <int NV, int KR> struct PairTile : Tile<NV, KR> {
     return (size_t)(padded(Base::scratchBytes(p), 64) + padded(words * sizeof(uint16_t), 64));
   }
 
-  void begin(const Problem *problem, int64_t group, int64_t first, void *scratch) {
+  XATTN_NOINLINE void begin(const Problem *problem, int64_t group, int64_t first, void *scratch) {
     Base::begin(problem, group, first, scratch);
     this->block = pairBlock;
     this->ahead.keysAhead = Prefetch::KEYS_AHEAD;
@@ -122,8 +122,7 @@ template <int NV, int KR> struct PairTile : Tile<NV, KR> {
     inSteps<KR>(n, [&](auto count, int j) XATTN_LAMBDA_INLINE {
       enum { N = decltype(count)::value };
       if (!within) return;
-      this->ahead.advance();
-      this->ahead.follow(p, rows, key + j, N);
+      this->ahead.step(p, rows, key + j, N);
       within = this->template openKeys<N>(k + j * stride, stride, j);
     });
     for (int v = 0; v < R && !within; v += W) store(l + v, load(before + v));

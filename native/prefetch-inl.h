@@ -75,12 +75,15 @@ struct Prefetch {
     }
   }
 
-  // Before the scores of n keys: keys that scores want soon, and values that are wanted after the block.
-  XATTN_INLINE void follow(const Problem *p, const Rows &rows, int64_t key, int n) {
+  // Before the scores of n keys: keys that scores want soon, and values that are wanted after the block. One function
+  // because gcc leaves out calls of those that only prefetch.
+  XATTN_NOINLINE void step(const Problem *p, const Rows &rows, int64_t key, int n) {
+    advance();
     followKeys(p, rows, key, n);
     key += valuesAhead;
     if (follows) fetchRows(p->value, rows.value, key, smaller(p->tk, key + n), p->dv);
   }
+
   XATTN_INLINE void followKeys(const Problem *p, const Rows &rows, int64_t key, int n) {
     if (follows) fetchRows(p->key, rows.key, key + keysAhead, smaller(p->tk, key + keysAhead + n), p->d);
   }

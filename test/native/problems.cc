@@ -204,7 +204,7 @@ static void attend(const Kernel &kernel, Problem p, Choices &choices, Memory &me
     kernel.attend(&p, &plan, backwards ? plan.items - 1 - n : n, scratch, partials);
   }
   for (int64_t tile = 0; plan.splits > 1 && tile < plan.tiles; tile++) {
-    kernel.finish(&p, &plan, tile, scratch, partials);
+    kernel.finish(&p, &plan, tile, partials);
   }
   for (int64_t n = 0; n < plan.map.items; n++) {
     kernel.map(&p, &plan, backwards ? plan.map.items - 1 - n : n, scratch);
