@@ -81,10 +81,18 @@ template <int NV, int KR> struct Tile : Scores {
     XATTN_UNROLL for (int v = 0; v < NV; v++) {
       vec top = none; // what is hidden may be NaN, which max() passes over
       XATTN_UNROLL for (int r = 0; r < N; r++) top = max(acc[r][v], top);
-      const vec limit = MASKED ? select(equal(load(l + v * W), broadcast(0.0f)), none, headroom) : headroom;
-      over = either(over, less(limit, top));
+      over = either(over, less(headroom, top));
+      const lanes fresh = equal(load(l + v * W), broadcast(0.0f));
+      if (MASKED && any(fresh)) over = either(over, both(fresh, seesAny(j, N, v)));
     }
     return !any(over);
+  }
+
+  // Rows of a masked block that see one of n keys, whatever its score.
+  XATTN_INLINE lanes seesAny(int j, int n, int v) {
+    vec top = broadcast(-INFINITE);
+    for (int r = 0; r < n; r++) top = max(biasAt<true>(j + r, v), top);
+    return less(broadcast(-INFINITE), top);
   }
 
   // What a boolean mask adds to the scores of key j of a block.
@@ -93,12 +101,16 @@ template <int NV, int KR> struct Tile : Scores {
     return rows.sameMask ? broadcast(bias + j) : load(bias + j * R + v * W);
   }
 
-  // The reference rises to the raw scores of n keys in s.
-  XATTN_NOINLINE void raiseReference(int j, int n) {
-    for (int v = 0; v < R; v += W) {
-      vec top = broadcast(-INFINITE);
-      for (int r = 0; r < n; r++) top = max(load(s + (j + r) * R + v), top);
-      store(peak + v, top);
+  // The reference rises to the raw scores of n keys in s. Where all that a row sees overflowed to -infinity, it becomes
+  // a low one that every other score exceeds: a row whose sum is not 0 keeps the one it has.
+  template <bool MASKED> XATTN_NOINLINE void raiseReference(int j, int n) {
+    const vec none = broadcast(-INFINITE), low = broadcast(-LARGEST / 2);
+    for (int v = 0; v < NV; v++) {
+      vec top = none;
+      for (int r = 0; r < n; r++) top = max(load(s + (j + r) * R + v * W), top);
+      lanes overflowed = equal(top, none);
+      if (MASKED) overflowed = both(overflowed, seesAny(j, n, v));
+      store(peak + v * W, select(overflowed, low, top));
     }
     moveReference(j);
   }
@@ -127,7 +139,7 @@ template <int NV, int KR> struct Tile : Scores {
     vec acc[N][NV];
     if (XATTN_UNLIKELY((first || !relativeScores<N, MASKED>(acc, k, stride, j)))) {
       rawKeys<N>(k, stride, j, MASKED);
-      raiseReference(j, N);
+      raiseReference<MASKED>(j, N);
       relate<MASKED>(k, stride, j, N, first);
       XATTN_UNROLL for (int r = 0; r < N; r++) {
         XATTN_UNROLL for (int v = 0; v < NV; v++) acc[r][v] = load(to + r * R + v * W);

@@ -21,7 +21,7 @@
 XATTN_INLINE void addSink(vec sink, Units units, vec *m, vec *l, vec *own) {
   const vec none = broadcast(-INFINITE), zero = broadcast(0.0f);
   const lanes empty = equal(*l, zero), sunk = less(none, sink);
-  const vec s = mul(sink, broadcast(LOG2E / units.log2));
+  const vec s = min(broadcast(LARGEST), mul(sink, broadcast(LOG2E / units.log2)));
   const vec highest = select(sunk, select(empty, s, max(s, *m)), *m);
   const lanes same = equal(*m, highest); // 2^0 of a polynomial is not quite 1
   *own = select(empty, zero, select(same, broadcast(1.0f), exp2(mul(sub(*m, highest), broadcast(units.log2)))));
@@ -45,8 +45,8 @@ XATTN_NOINLINE void conclude(const Problem *p, const Row *row, int count, Units 
     store(top, reference);
     store(total, sum);
     for (int i = 0; p->lse && i < W && g + i < count; i++) {
-      const double sum = (double)top[i] * units.natural + logf(total[i]);
-      p->lse[row[g + i].index] = l[g + i] == 0 ? row[g + i].sink : (float)sum;
+      const double sum = (double)top[i] * units.natural + logf(total[i]), least = row[g + i].sink;
+      p->lse[row[g + i].index] = (float)(l[g + i] == 0 || sum < least ? least : sum);
     }
     for (int i = 0; p->rows && i < W && g + i < count; i++) {
       p->rows[2 * row[g + i].index] = m[g + i];

@@ -114,7 +114,7 @@ template <int NV, int KR> struct PairTile : Tile<NV, KR> {
       inSteps<KR>(some, [&](auto count, int) XATTN_LAMBDA_INLINE {
         this->template rawKeys<decltype(count)::value>(k, stride, 0, false);
       });
-      this->raiseReference(0, some);
+      this->template raiseReference<false>(0, some);
     }
     float before[R];
     for (int v = 0; v < R; v += W) store(before + v, load(l + v));

@@ -10,7 +10,8 @@ XATTN_INLINE float first(vec a) {
 }
 
 XATTN_INLINE vec softCap(vec x, float cap) {
-  return mul(broadcast(cap), tanh(mul(x, broadcast(1 / cap))));
+  const float inverse = 1 / cap; // of a subnormal one infinity, and 0 times that is NaN
+  return mul(broadcast(cap), tanh(mul(x, broadcast(inverse < LARGEST ? inverse : LARGEST))));
 }
 
 // Sums with a finite bias stay finite. A bias of -infinity hides the key whatever its score is, NaN included.
@@ -114,7 +115,7 @@ struct Scores {
   // The same for scores that are final already.
   XATTN_NOINLINE void findPeaks(int n) {
     for (int v = 0; v < width; v += W) {
-      vec top = broadcast(-INFINITE);
+      vec top = broadcast(-LARGEST); // all keys are seen
       for (int j = 0; j < n; j++) top = max(load(s + j * width + v), top);
       store(peak + v, top);
     }

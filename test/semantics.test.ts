@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { attention, attentionSync } from "../src/index.js";
 import { type Case, makeCase } from "./cases.js";
-import { bytesOf, expectAgreement, expectSameBits } from "./compare.js";
+import { bytesOf, expectAgreement, expectSameBits, oracleOf } from "./compare.js";
 import { Random } from "./random.js";
 import { bias, fillRow, mask, run, SMALL, sizesOf } from "./small.js";
 import { normal, numbersOf, product, scattered, type Tensor, tensor } from "./tensors.js";
@@ -78,6 +78,19 @@ describe("sinks", () => {
     expect([...output.data, ...weights.data].every((x) => x === 0)).toBe(true);
   });
 
+  test("of any size give no NaN", () => {
+    for (const sizes of SMALL) {
+      for (const sink of [3e38, -3.4e38]) {
+        const call = makeCase(sizes);
+        call.options.sinks = Array(sizesOf(call).heads).fill(sink);
+        const expected = oracleOf(call);
+        const { output, lse } = run(call);
+        for (const [at, x] of lse.data.entries()) expect(x / expected.lse.data[at]).toBeCloseTo(1, 5);
+        for (const [at, x] of output.data.entries()) expect(x).toBeCloseTo(expected.output.data[at], 5);
+      }
+    }
+  });
+
   test("of -Infinity are none", () => {
     const call = makeCase({ tq: 5, tk: 40, heads: 2 });
     const without = run(call);
@@ -85,6 +98,15 @@ describe("sinks", () => {
     expectSameBits(output, without.output);
     expectSameBits(lse, without.lse);
   });
+});
+
+test("the smallest soft cap makes all scores alike", () => {
+  for (const sizes of SMALL) {
+    const call = makeCase(sizes);
+    call.options.softcap = 1e-44;
+    fillRow(call.query, 0, 0);
+    expectAgreement(run(call), call);
+  }
 });
 
 test("NaN in a query stays in its row", () => {
@@ -104,6 +126,20 @@ test("scores of 1e30 give no NaN: the largest takes all", () => {
       call.query.data.fill(1e15);
       call.key.data.fill(0);
       for (let j = 0; j < tk; j++) fillRow(call.key, j, j === winner ? 1e15 / d : -1e15 * (j + 1));
+      expectAgreement(run(call), call);
+    }
+  }
+});
+
+test("scores below the range of float32 weigh nothing beside others", () => {
+  for (const sizes of SMALL) {
+    for (const isMasked of [false, true]) {
+      const call = makeCase(sizes);
+      const { tq, tk, d } = sizesOf(call);
+      call.options.scale = 1;
+      if (isMasked) call.options.mask = mask(tq, tk, (i, j) => j >= tk - 3 || (i + j) % 3 > 0);
+      call.query.data.fill(1e15);
+      for (let j = 0; j < tk; j++) fillRow(call.key, j, j < tk - 3 ? -1e25 : (-1e-12 * (j + 1)) / d);
       expectAgreement(run(call), call);
     }
   }
