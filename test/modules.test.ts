@@ -353,6 +353,12 @@ describe("wrong arguments are errors that name them:", () => {
     ["a flag", () => new Transformer({ normFirst: 1 as never }), '"normFirst" expected a boolean, got 1'],
     ["a count", () => new Transformer({ numEncoderLayers: 0 }), '"numEncoderLayers" expected an integer of at least 1'],
     ["eps", () => new LayerNorm({ normalizedShape: 4, eps: -1 }), '"eps" expected a'],
+    [
+      "a target that is shared by several memories",
+      () => layer.forward(normal(random, [1, 3, 4]), x),
+      '"memory.dims[0]" expected 1 (batch of "tgt"), got 2',
+    ],
+    ["a batch", () => layer.forward(x, normal(random, [3, 3, 4])), '"memory.dims[0]" expected 1 or 2 (batch of "tgt")'],
     ["a rank", () => layer.forward(x, normal(random, [3, 4])), '"memory.dims" expected 3 dimensions (rank of "tgt")'],
     ["columns", () => layer.forward(normal(random, [2, 3, 5]), x), '"tgt.dims" expected [batch, t, 4] or [t, 4], got'],
     ["a call's option", () => layer.forward(x, x, { isCausal: true } as never), 'did you mean "causal"?'],

@@ -151,9 +151,14 @@ export class TransformerDecoderLayer extends TransformerLayer {
   }
 }
 
-/** Both of the same rank. */
+/** Both of the same rank, the memory of the target's batch or of 1. */
 export function targetAndMemory(tgt: TensorLike, memory: TensorLike, columns: number): [Activations, Activations] {
   const [x, encoded] = [activations("tgt", tgt, columns), activations("memory", memory, columns)];
-  if (x.dims.length === encoded.dims.length) return [x, encoded];
-  throw wrongValue("memory.dims", `${x.dims.length} dimensions (rank of "tgt")`, encoded.dims);
+  const rank = x.dims.length;
+  if (encoded.dims.length !== rank) throw wrongValue("memory.dims", `${rank} dimensions (rank of "tgt")`, encoded.dims);
+  const [own, batch] = [x.dims[0], encoded.dims[0]];
+  if (rank === 3 && batch !== own && batch !== 1) {
+    throw wrongValue("memory.dims[0]", own === 1 ? '1 (batch of "tgt")' : `1 or ${own} (batch of "tgt")`, batch);
+  }
+  return [x, encoded];
 }
