@@ -3,6 +3,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import { arrayClass } from "./arrays.js";
 import { tooLarge, wrongKind, wrongValue } from "./errors.js";
 import { formatHeader, type Header, headerLength, PREFIX, parseHeader } from "./header.js";
+import { readOptions } from "./options.js";
 import { arrayOver, STORED_TYPES, type StoredArray, type StoredTensor, type StoredType } from "./stored.js";
 import { integers, product, type TensorLike } from "./tensor.js";
 
@@ -19,6 +20,8 @@ export interface WriteOptions {
   /** Strings that go along, such as `{ format: "pt" }`. */
   metadata?: Readonly<Record<string, string>> | undefined;
 }
+
+const KNOWN: ReadonlySet<string> = new Set(["metadata"] satisfies (keyof WriteOptions)[]);
 
 /**
  * All tensors of a safetensors file, with the types they have there. From memory they are views, and a change of one shows
@@ -118,8 +121,13 @@ function allocate(name: string, length: number): Uint8Array {
 export async function writeSafetensors(
   path: string | URL,
   tensors: ReadonlyMap<string, TensorLike> | Readonly<Record<string, TensorLike>>,
-  { metadata = {} }: WriteOptions = {},
+  options: WriteOptions = {},
 ): Promise<void> {
+  const { metadata = {} } = readOptions(options, KNOWN);
+  if (typeof metadata !== "object" || metadata === null) throw wrongKind("metadata", "an object of strings", metadata);
+  if (typeof tensors !== "object" || tensors === null) {
+    throw wrongKind("tensors", "a Map or an object of tensors by name", tensors);
+  }
   const { entries, arrays } = layOut(tensors instanceof Map ? tensors : Object.entries(tensors));
   for (const [key, text] of Object.entries(metadata)) {
     if (typeof text !== "string") throw wrongKind(`metadata.${key}`, "a string", text);

@@ -304,6 +304,7 @@ describe("writing", () => {
   test("refuses what no file can hold, before it touches the file", async () => {
     writeFileSync(path, "before");
     const wrong: [unknown, string][] = [
+      [null, '"tensors" expected a Map or an object of tensors by name, got null'],
       [{ w: 3 }, '"w" expected a tensor { data, dims }, got 3'],
       [{ w: { data: [1], dims: [1] } }, '"w.data" expected a typed array, got [1]'],
       [{ w: { data: new Float32Array(2), dims: [3] } }, '"w.data.length" expected 3 (dims [3]), got 2'],
@@ -316,8 +317,14 @@ describe("writing", () => {
     for (const [tensors, message] of wrong) {
       await expect(writeSafetensors(path, tensors as never)).rejects.toThrow(message);
     }
-    const metadata = { n: 1 } as never;
-    await expect(writeSafetensors(path, {}, { metadata })).rejects.toThrow('"metadata.n" expected a string, got 1');
+    const wrongOptions: [unknown, string][] = [
+      [{ metadata: { n: 1 } }, '"metadata.n" expected a string, got 1'],
+      [{ metadata: null }, '"metadata" expected an object of strings, got null'],
+      [{ metdata: {} }, '"options.metdata" expected a known option (did you mean "metadata"?)'],
+    ];
+    for (const [options, message] of wrongOptions) {
+      await expect(writeSafetensors(path, {}, options as never)).rejects.toThrow(message);
+    }
     expect(readFileSync(path, "utf8")).toBe("before");
   });
 });
