@@ -40,7 +40,6 @@ void divide(Job &job, int64_t threads) {
 namespace {
 
 // A large map is fresh memory, which Linux hands out 4 KB at a time while it is written, at a microsecond each.
-// time.
 void askForLargePages(const Problem &p) {
 #ifdef __linux__
   const Map &map = p.map;
