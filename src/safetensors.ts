@@ -3,7 +3,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import { arrayClass } from "./arrays.js";
 import { tooLarge, wrongKind, wrongValue } from "./errors.js";
 import { formatHeader, type Header, headerLength, PREFIX, parseHeader } from "./header.js";
-import { readOptions } from "./options.js";
+import { readGroup } from "./options.js";
 import { arrayOver, STORED_TYPES, type StoredArray, type StoredTensor, type StoredType } from "./stored.js";
 import { integers, product, type TensorLike } from "./tensor.js";
 
@@ -123,7 +123,7 @@ export async function writeSafetensors(
   tensors: ReadonlyMap<string, TensorLike> | Readonly<Record<string, TensorLike>>,
   options: WriteOptions = {},
 ): Promise<void> {
-  const { metadata = {} } = readOptions(options, KNOWN);
+  const { metadata = {} } = readGroup(options, KNOWN);
   if (typeof metadata !== "object" || metadata === null) throw wrongKind("metadata", "an object of strings", metadata);
   if (typeof tensors !== "object" || tensors === null) {
     throw wrongKind("tensors", "a Map or an object of tensors by name", tensors);
