@@ -42,8 +42,8 @@ export function resizable(name: string): TypeError {
   return new TypeError(message(name, "a buffer of fixed length in an asynchronous call", "a resizable one"));
 }
 
-export function disposed(name: string): TypeError {
-  return new TypeError(message(name, "a memory that has not been disposed", "a disposed one"));
+export function disposed(name: "memory" | "state"): TypeError {
+  return new TypeError(message(name, `a ${name} that has not been disposed`, "a disposed one"));
 }
 
 /** A descriptor whose memory is not there, or no longer. */

@@ -6,7 +6,7 @@ import { BATCH, dimsOf, fold } from "./layout.js";
 import { MemoryRows } from "./memory-rows.js";
 import { type KeyValueShapes, matchAppended, matchKeyValue } from "./memory-shapes.js";
 import { fromShared, type Shared } from "./memory-share.js";
-import { type AttentionOptions, integer, keyLengthsOf, layoutName, readGroup, wrong } from "./options.js";
+import { type AttentionOptions, integer, integersOf, keyLengthsOf, layoutName, readGroup, wrong } from "./options.js";
 import type { MemoryType, Operand } from "./problem.js";
 import { inputOperand, MAX_ROWS } from "./shapes.js";
 import { ARRAYS } from "./store.js";
@@ -208,10 +208,7 @@ function operands({ layout, key, value }: KeyValueShapes, views: readonly View[]
 }
 
 function batchesOf(indices: ArrayLike<number>, { sizes, layout }: MemoryRows): number[] {
-  if (typeof indices !== "object" || indices === null || typeof indices.length !== "number") {
-    throw wrongKind("indices", "an array of integers", indices);
-  }
-  const batches = Array.from(indices, (index, n) => integer(`indices[${n}]`, index, 0, sizes.batch - 1));
+  const batches = integersOf("indices", indices, 0, sizes.batch - 1);
   if (layout.axes[BATCH] < 0 && batches.length !== 1)
     throw wrongValue("indices.length", "1 (no batch)", batches.length);
   return batches;

@@ -264,6 +264,11 @@ export function integer(name: string, given: unknown, low: number, high = Number
   throw wrong(name, `an integer ${range}`, given);
 }
 
+/** A copy of a list of integers from `low` to `high`. */
+export function integersOf(name: string, given: unknown, low: number, high: number): number[] {
+  return Array.from(listOf(name, given, "integers"), (entry, i) => integer(`${name}[${i}]`, entry, low, high));
+}
+
 /** RangeError for a value of the right type, TypeError for another. */
 export function wrong(name: string, expected: string, got: unknown, type: "number" | "string" = "number"): Error {
   const right = typeof got === type || (type === "number" && typeof got === "bigint");

@@ -145,6 +145,28 @@ test("a step that is aborted leaves the state as it was", async () => {
   expectClose(output.data, rows(4));
 });
 
+test("a state that is disposed of during a step that is aborted rejects with the signal's reason", async () => {
+  const state = await decoder.start(encoded);
+  const reason = new Error("enough");
+  const controller = new AbortController();
+  const aborted = decoder.step(rowsOf(targets[0], 0, 4), state, { signal: controller.signal });
+  controller.abort(reason);
+  state[Symbol.dispose]();
+  await expect(aborted).rejects.toBe(reason);
+  const late = decoder.step(rowsOf(targets[0], 0, 1), state);
+  await expect(late).rejects.toThrow('"state" expected a state that has not been disposed');
+});
+
+test("beams are not reordered under a step", async () => {
+  const state = await decoder.start(encoded);
+  const first = decoder.step(rowsOf(targets[0], 0, 1), state);
+  expect(() => state.reorder([0, 0])).toThrow("the state is in use by another step");
+  await first;
+  state.reorder(Int32Array.of(0, 0));
+  const { output } = await decoder.step(stacked([0, 1].map((i) => rowsOf(targets[i], 1, 2))), state);
+  expectClose(rowsOf(output, 0, 1).data, (await whole(decoder, targets[0])).rows(1));
+});
+
 test("wrong steps are errors that say why", async () => {
   const token = rowsOf(targets[0], 0, 1);
   const state = await decoder.start(encoded);
@@ -155,6 +177,7 @@ test("wrong steps are errors that say why", async () => {
   await expect(decoder.step({ data: token.data, dims: [1, 12] }, state)).rejects.toThrow(
     '"token.dims" expected [1, t, 12] (as "memory"), got [1, 12]',
   );
+  expect(() => state.reorder(undefined as never)).toThrow('"parents" expected an array (integers), got undefined');
   expect(() => state.reorder([])).toThrow('"parents.length" expected at least 1');
   expect(() => state.reorder([1])).toThrow('"parents[0]" expected an integer from 0 to 0, got 1');
   state.reorder([0, 0]);

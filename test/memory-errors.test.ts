@@ -250,7 +250,7 @@ const changes: Wrong[] = [
   [
     "select: no array",
     TypeError,
-    '"indices" expected an array of integers, got 1',
+    '"indices" expected an array (integers), got 1',
     (memory) => memory.select(1 as never),
   ],
 ];

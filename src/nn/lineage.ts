@@ -1,5 +1,5 @@
 import { wrongValue } from "../errors.js";
-import { integer } from "../options.js";
+import { integersOf } from "../options.js";
 import type { TensorLike } from "../tensor.js";
 
 /** Where new tokens stand, and what they see of the cache. */
@@ -61,12 +61,10 @@ export class Lineage {
   }
 
   /** Beam i goes on from what beam parents[i] was. */
-  reorder(parents: readonly number[]): void {
+  reorder(given: ArrayLike<number>): void {
     const { beams } = this;
+    const parents = integersOf("parents", given, 0, beams - 1);
     if (parents.length === 0) throw wrongValue("parents.length", "at least 1", 0);
-    parents.forEach((parent, i) => {
-      integer(`parents[${i}]`, parent, 0, beams - 1);
-    });
     if (parents.length === beams && parents.every((parent, i) => parent === i)) return;
     const rows = this.#rows ?? [Array.from({ length: this.#total }, (_, row) => row)];
     this.#rows = parents.map((parent) => rows[parent]);
