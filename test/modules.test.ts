@@ -135,6 +135,15 @@ describe("MultiheadAttention", () => {
     }
   });
 
+  test.each(variants)("with %s takes one query for every batch entry", async (_, options) => {
+    const module = new MultiheadAttention({ embedDim: 12, numHeads: 3, ...options });
+    const [k, v] = "kdim" in options ? [key, value] : [same, same];
+    const one = { data: query.data.subarray(0, 60), dims: [1, 5, 12] };
+    const twice = tensor([...one.data, ...one.data], [2, 5, 12]);
+    const wanted = await module.forward(twice, k, v, { weights: true });
+    expect(await module.forward(one, k, v, { weights: true })).toEqual(wanted);
+  });
+
   test.each(variants)("with %s gives what a map asks for of its weights", async (_, options, dims) => {
     const module = new MultiheadAttention({ embedDim: 12, numHeads: 3, ...options });
     module.loadStateDict(randomState(dims), "x.");

@@ -9,7 +9,7 @@ import type { Problem, WeightMap } from "../problem.js";
 import { Reducer } from "../reduce.js";
 import type { Row } from "../row.js";
 import type { Shapes } from "../shapes.js";
-import type { Tensor } from "../tensor.js";
+import type { Tensor, TensorLike } from "../tensor.js";
 import type { Activations } from "./activations.js";
 import type { Parameters } from "./module.js";
 import type { Projected } from "./multihead.js";
@@ -44,16 +44,18 @@ export async function attendWithExtra(
   memory: Projected | KeyValueMemory,
   options: AttentionOptions<boolean, boolean | MapOptions>,
 ): Promise<{ output: Activations; weights: AnyMap | undefined }> {
-  const ranked = ({ data, dims, type }: Activations) => ({
-    data,
-    dims: [1, 1, ...dims].slice(-query.dims.length),
-    type,
-  });
   const { heads, threads, signal, weights: asked } = options;
   const weights = asked !== undefined && asked !== false;
   const always = { heads, threads, signal, weights, lse: true } as const;
   const own = await attendTo(query, memory, { ...options, weights, lse: true as const });
-  const more = await attendTo(query, { key: ranked(extra.key), value: ranked(extra.value) }, always);
+  // Every batch entry of the whole has the same ones.
+  const ranked = ({ data, dims: [count, n], type }: Activations): TensorLike => ({
+    data,
+    dims: query.dims.length === 2 ? [count, n] : [own.output.dims[0], count, n],
+    strides: [0, n, 1].slice(-query.dims.length),
+    type,
+  });
+  const more = await attention(query, ranked(extra.key), ranked(extra.value), always);
   const { output, lse } = merge([own, more], { heads });
   const whole = weights ? joined([own, more] as Part[], lse.data) : undefined;
   return { output: output as Activations, weights: whole && reduced(whole, asked as true | MapOptions) };
