@@ -171,8 +171,10 @@ XATTN_NOINLINE void mergeRow(const Problem *p, const Plan *plan, int rows, float
 XATTN_NOINLINE void finishTile(const Problem *p, const Plan *plan, int64_t tile, int capacity, Units units,
                                float *partial) {
   Row row[4 * W];
+  Rows rows;
   const int64_t each = ceilDivide(groupsOf(p).rows, capacity);
-  const int count = layOut(p, tile / each, tile % each * capacity, capacity, row).count;
+  layOut(p, tile / each, tile % each * capacity, capacity, row, &rows);
+  const int count = rows.count;
   alignas(64) float factor[4 * W];
   for (int r = 0; r < count; r++) mergeRow(p, plan, capacity, partial, r, units);
   conclude(p, row, count, units, partial, partial + capacity, factor);
