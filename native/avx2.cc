@@ -34,6 +34,10 @@ XATTN_INLINE vec broadcast(float x) {
 XATTN_INLINE vec broadcast(const float *p) {
   return _mm256_broadcast_ss(p);
 }
+// From here on it is in a register: a compiler may put a load into each instruction that wants the vector.
+XATTN_INLINE void hold(vec &a) {
+  XATTN_OPAQUE(a);
+}
 
 XATTN_INLINE vec add(vec a, vec b) {
   return _mm256_add_ps(a, b);
@@ -120,8 +124,9 @@ XATTN_INLINE vec fromBfloat(const uint16_t *p) {
 XATTN_INLINE void fromBfloats(const uint16_t *p, int n, vec *x) {
   uint16_t words[2 * W];
   if (n < 2 * W && n != W) p = copyFirst<2 * W>(words, p, n);
-  const __m256i both =
+  __m256i both =
       n == W ? _mm256_zextsi128_si256(_mm_loadu_si128((const __m128i *)p)) : _mm256_loadu_si256((const __m256i *)p);
+  XATTN_OPAQUE(both); // or it is loaded twice
   x[0] = _mm256_castsi256_ps(_mm256_slli_epi32(both, 16));
   x[1] = _mm256_castsi256_ps(_mm256_and_si256(both, _mm256_set1_epi32((int)0xffff0000)));
 }

@@ -35,6 +35,10 @@ XATTN_INLINE vec broadcast(float x) {
 XATTN_INLINE vec broadcast(const float *p) {
   return _mm512_set1_ps(*p);
 }
+// From here on it is in a register: a compiler may put a load into each instruction that wants the vector.
+XATTN_INLINE void hold(vec &a) {
+  XATTN_OPAQUE(a);
+}
 
 XATTN_INLINE vec add(vec a, vec b) {
   return _mm512_add_ps(a, b);
@@ -121,7 +125,8 @@ XATTN_INLINE vec fromBfloat(const uint16_t *p) {
 }
 // The even ones and the odd ones of 32, of which n are there and the others 0.
 XATTN_INLINE void fromBfloats(const uint16_t *p, int n, vec *x) {
-  const __m512i both = _mm512_maskz_loadu_epi16((__mmask32)((1ull << n) - 1), p);
+  __m512i both = _mm512_maskz_loadu_epi16((__mmask32)((1ull << n) - 1), p);
+  XATTN_OPAQUE(both); // or it is loaded twice
   x[0] = _mm512_castsi512_ps(_mm512_slli_epi32(both, 16));
   x[1] = _mm512_castsi512_ps(_mm512_and_si512(both, _mm512_set1_epi32((int)0xffff0000)));
 }

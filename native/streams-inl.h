@@ -117,6 +117,9 @@ XATTN_NOINLINE void scoreKeys(const float *q, int64_t pitch, int64_t d, const vo
           x[i] = P::key(keys, key[i] + k, some);
           fetchAhead<T>(keys, key[i], k);
         }
+        if constexpr (N > 1 && T == XATTN_FLOAT32) {
+          XATTN_UNROLL for (int i = 0; i < STEP; i++) hold(x[i].x[0]);
+        }
         XATTN_UNROLL for (int r = 0; r < N; r++) {
           const typename P::Part y = D > 0 ? own[r][k / EACH] : query(r, k);
           XATTN_UNROLL for (int i = 0; i < STEP; i++) acc[r][i] = P::add(acc[r][i], x[i], y);
@@ -148,19 +151,22 @@ XATTN_NOINLINE void scoreKeys(const float *q, int64_t pitch, int64_t d, const vo
 // Attended keys weigh at least 2^-126.
 template <int N, int C, Type T, bool CAREFUL>
 XATTN_INLINE void addKey(vec (&acc)[N][C], const void *values, int64_t at, const float *s, int last) {
-  vec x[C];
-  if constexpr (C % vectorsOf<T>() == 0) {
-    XATTN_UNROLL for (int v = 0; v < C; v += vectorsOf<T>()) {
-      loadInOrder<T>(values, at + v * W, C == 1 ? last : vectorsOf<T>() * W, x + v);
+  enum { V = C % vectorsOf<T>() == 0 ? vectorsOf<T>() : 1 };
+  vec e[N];
+  XATTN_UNROLL for (int r = 0; r < N; r++) e[r] = broadcast(s + r * CHUNK);
+  XATTN_UNROLL for (int v = 0; v < C; v += V) {
+    vec x[V];
+    if constexpr (V == vectorsOf<T>()) {
+      loadInOrder<T>(values, at + v * W, C == 1 ? last : V * W, x);
       fetchAhead<T>(values, at, v * W);
+    } else {
+      x[0] = loadAs(T, values, at, last);
     }
-  } else {
-    x[0] = loadAs(T, values, at, last);
-  }
-  XATTN_UNROLL for (int r = 0; r < N; r++) {
-    if (CAREFUL && s[r * CHUNK] == 0) continue;
-    const vec e = broadcast(s + r * CHUNK);
-    XATTN_UNROLL for (int v = 0; v < C; v++) acc[r][v] = fma(e, x[v], acc[r][v]);
+    if (N > 1 && T == XATTN_FLOAT32) hold(x[0]);
+    XATTN_UNROLL for (int r = 0; r < N; r++) {
+      if (CAREFUL && s[r * CHUNK] == 0) continue;
+      XATTN_UNROLL for (int i = 0; i < V; i++) acc[r][v + i] = fma(e[r], x[i], acc[r][v + i]);
+    }
   }
 }
 
@@ -204,10 +210,16 @@ constexpr int powerUpTo4(int n) {
 template <int N, Type T, bool CAREFUL>
 XATTN_NOINLINE void addValues(const float *s, const void *values, int64_t first, int64_t row, int n, int64_t dv,
                               float *o, int64_t pitch) {
-  // Beside the accumulators there is room for C vectors of values and a probability.
-  enum { WIDE = powerUpTo4((REGISTERS - 1) / (N + 1)), U = powerUpTo4((REGISTERS - 1 - WIDE) / (N * WIDE)) };
-  enum { C = CAREFUL ? 1 : WIDE };
+  // Beside the accumulators there is room for N probabilities and a vector of values.
+  enum { ROOM = REGISTERS - 1 - N, WIDE = powerUpTo4(ROOM / N), U = powerUpTo4(ROOM / (N * WIDE)) };
+  enum { C = CAREFUL ? 1 : WIDE, WHOLE = 8 };
   int64_t c = 0;
+  // Of one row that most models' dv fits: a stream is read faster in one go than in stripes.
+  if constexpr (N == 1 && !CAREFUL && WIDE * W < 64) {
+    for (; c + WHOLE * W <= dv; c += WHOLE * W) {
+      addColumns<N, WHOLE, powerUpTo4(ROOM / WHOLE), T, CAREFUL>(s, values, first + c, row, n, W, o + c, pitch);
+    }
+  }
   for (; c + C * W <= dv; c += C * W) addColumns<N, C, U, T, CAREFUL>(s, values, first + c, row, n, W, o + c, pitch);
   for (; c < dv; c += W) {
     addColumns<N, 1, U, T, CAREFUL>(s, values, first + c, row, n, (int)smaller(W, dv - c), o + c, pitch);
