@@ -166,6 +166,12 @@ XATTN_INLINE void toSigned(int8_t *p, vec a) {
   __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
   _mm_storel_epi64((__m128i *)p, _mm_packs_epi16(words, words));
 }
+// The same of 16 bits.
+XATTN_INLINE void toShorts(int16_t *p, vec a) {
+  const __m256i wide = _mm256_cvtps_epi32(a);
+  const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+  _mm_storeu_si128((__m128i *)p, words);
+}
 XATTN_INLINE void toHalf(uint16_t *p, vec a) {
   _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(a, 0));
 }
@@ -230,6 +236,11 @@ XATTN_INLINE ints broadcastInt(int32_t x) {
 }
 XATTN_INLINE ints broadcastQuad(const int8_t *p) {
   return _mm256_set1_epi32(XATTN_QUAD(p));
+}
+
+// A pair of integers of 16 bits in every lane.
+XATTN_INLINE shorts broadcastShorts(const int16_t *p) {
+  return _mm256_set1_epi32(XATTN_SHORTS(p));
 }
 
 // |w| * (x with the sign of w): two products of at most 127 * 127 fit 16 bits.

@@ -167,6 +167,10 @@ XATTN_INLINE vec toFloats(ints a) {
 XATTN_INLINE void toSigned(int8_t *p, vec a) {
   _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a)));
 }
+// The same of 16 bits.
+XATTN_INLINE void toShorts(int16_t *p, vec a) {
+  _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(a)));
+}
 XATTN_INLINE void toHalf(uint16_t *p, vec a) {
   _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(a, 0));
 }
@@ -282,6 +286,11 @@ XATTN_INLINE ints broadcastInt(int32_t x) {
 }
 XATTN_INLINE ints broadcastQuad(const int8_t *p) {
   return _mm512_set1_epi32(XATTN_QUAD(p));
+}
+
+// A pair of integers of 16 bits in every lane.
+XATTN_INLINE shorts broadcastShorts(const int16_t *p) {
+  return _mm512_set1_epi32(XATTN_SHORTS(p));
 }
 
 struct Quads {

@@ -3,7 +3,7 @@
 #include "activations-inl.h"
 #include "panels-inl.h"
 #include "linear-inl.h"
-#include "quads-inl.h"
+#include "integers-inl.h"
 #include "norms-inl.h"
 #include "tokens-inl.h"
 

@@ -7,14 +7,12 @@ enum {
   DEPTH = 512     // inputs at a time: this part of a panel stays in the L2 cache while rows pass by
 };
 
-XATTN_INLINE vec widen(const float *p) {
-  return load(p);
+// W outputs' weights of TOGETHER inputs.
+XATTN_INLINE void widen(const float *p, vec *x) {
+  x[0] = load(p);
 }
-XATTN_INLINE vec widen(const uint16_t *p) {
-  return fromBfloat(p);
-}
-XATTN_INLINE vec widen(const int8_t *p) {
-  return fromSigned(p);
+XATTN_INLINE void widen(const uint16_t *p, vec *x) {
+  fromBfloats(p, 2 * W, x);
 }
 
 XATTN_INLINE vec loadSome(const float *p, int n) {
@@ -29,6 +27,22 @@ template <int BYTES> XATTN_INLINE void prefetch(const void *p) {
   XATTN_UNROLL for (int line = 0; line < BYTES; line += 64) XATTN_PREFETCH((const char *)p + AHEAD + line, 3);
 }
 
+// s[q][r][..] += products of the first SOME of the inputs that lie together.
+template <int SOME, class T, int R, int N, int NV>
+XATTN_INLINE void addInputs(vec (&s)[N][R][NV], const float *x, int64_t stride, const T *w, int64_t step) {
+  XATTN_UNROLL for (int q = 0; q < N; q++) {
+    if (R > 1 || sizeof(T) < sizeof(float)) prefetch<PANEL * SOME * sizeof(T)>(w + q * step);
+    vec weights[NV][together<T>()];
+    XATTN_UNROLL for (int v = 0; v < NV; v++) widen(w + q * step + v * W * together<T>(), weights[v]);
+    XATTN_UNROLL for (int t = 0; t < SOME; t++) {
+      XATTN_UNROLL for (int r = 0; r < R; r++) {
+        const vec b = broadcast(x + r * stride + t);
+        XATTN_UNROLL for (int v = 0; v < NV; v++) s[q][r][v] = fma(b, weights[v][t], s[q][r][v]);
+      }
+    }
+  }
+}
+
 // sums[q][r][..] += n inputs of R rows times N panels. Panels lie `step` elements apart, their sums `sumStep`.
 template <class T, int R, int N>
 XATTN_NOINLINE void multiplyPanels(const float *x, int64_t stride, const T *w, int64_t step, int64_t n, float *sums,
@@ -41,17 +55,9 @@ XATTN_NOINLINE void multiplyPanels(const float *x, int64_t stride, const T *w, i
       XATTN_UNROLL for (int v = 0; v < NV; v++) s[q][r][v] = load(from + v * W);
     }
   }
-  for (int64_t k = 0; k < n; k++, w += PANEL) {
-    XATTN_UNROLL for (int q = 0; q < N; q++) {
-      if (R > 1 || sizeof(T) < sizeof(float)) prefetch<PANEL * sizeof(T)>(w + q * step);
-      vec weights[NV];
-      XATTN_UNROLL for (int v = 0; v < NV; v++) weights[v] = widen(w + q * step + v * W);
-      XATTN_UNROLL for (int r = 0; r < R; r++) {
-        const vec b = broadcast(x + r * stride + k);
-        XATTN_UNROLL for (int v = 0; v < NV; v++) s[q][r][v] = fma(b, weights[v], s[q][r][v]);
-      }
-    }
-  }
+  enum { TOGETHER = together<T>() };
+  for (; n >= TOGETHER; n -= TOGETHER, x += TOGETHER, w += TOGETHER * PANEL) addInputs<TOGETHER>(s, x, stride, w, step);
+  if (TOGETHER > 1 && n > 0) addInputs<1>(s, x, stride, w, step);
   XATTN_UNROLL for (int q = 0; q < N; q++) {
     XATTN_UNROLL for (int r = 0; r < R; r++) {
       float *to = sums + q * sumStep + r * PANEL;
@@ -72,7 +78,9 @@ struct Patch {
   void clear() const {
     for (int64_t i = 0; i < panels * step(); i += W) store(sums + i, broadcast(0.0f));
   }
-  template <class T> const T *weights(int64_t ofPanel) const { return packedAs<T>(p) + ofPanel * p->inputs * PANEL; }
+  template <class T> const T *weights(int64_t ofPanel) const {
+    return packedAs<T>(p) + ofPanel * packedInputs(p) * PANEL;
+  }
 };
 
 // Few rows: weights are read once for all of them, from as many panels at a time as there are registers for, and
@@ -82,7 +90,7 @@ template <class T, int R> XATTN_INLINE void multiplyFew(const Patch &c) {
   if constexpr (R < LINEAR_ROWS) {
     if (c.rows > R) return multiplyFew<T, R + 1>(c);
   }
-  const int64_t inputs = c.p->inputs, step = inputs * PANEL;
+  const int64_t inputs = c.p->inputs, step = packedInputs(c.p) * PANEL;
   int64_t q = 0;
   for (; q + N <= c.panels; q += N) {
     const T *w = c.weights<T>(c.panel + q);
@@ -97,9 +105,15 @@ template <class T, int R> XATTN_INLINE void multiplyFew(const Patch &c) {
 XATTN_INLINE const float *asFloats(const float *w, int64_t, float *) {
   return w;
 }
-template <class T> XATTN_INLINE const float *asFloats(const T *w, int64_t n, float *wide) {
-  for (int64_t i = 0; i < n * PANEL; i += W) store(wide + i, widen(w + i));
-  return wide;
+XATTN_INLINE const float *asFloats(const uint16_t *w, int64_t n, float *wide) {
+  for (int64_t k = 0; k < n; k += 2, wide += 2 * PANEL) {
+    for (int o = 0; o < PANEL; o += W, w += 2 * W) {
+      vec x[2];
+      widen(w, x);
+      store(wide + o, x[0]), store(wide + PANEL + o, x[1]);
+    }
+  }
+  return wide - (n + 1) / 2 * 2 * PANEL;
 }
 
 // Many rows: a part of a panel at a time, as float32.

@@ -162,6 +162,10 @@ XATTN_INLINE void toSigned(int8_t *p, vec a) {
   vst1q_s32(t, vcvtnq_s32_f32(a));
   for (int i = 0; i < 4; i++) p[i] = (int8_t)t[i];
 }
+// The same of 16 bits.
+XATTN_INLINE void toShorts(int16_t *p, vec a) {
+  vst1_s16(p, vmovn_s32(vcvtnq_s32_f32(a)));
+}
 XATTN_INLINE void toHalf(uint16_t *p, vec a) {
   vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(a)));
 }
@@ -201,6 +205,11 @@ XATTN_INLINE ints broadcastInt(int32_t x) {
 }
 XATTN_INLINE ints broadcastQuad(const int8_t *p) {
   return vdupq_n_s32(XATTN_QUAD(p));
+}
+
+// A pair of integers of 16 bits in every lane.
+XATTN_INLINE shorts broadcastShorts(const int16_t *p) {
+  return vreinterpretq_s16_s32(vdupq_n_s32(XATTN_SHORTS(p)));
 }
 
 // Two products of at most 127 * 127 fit 16 bits.

@@ -88,16 +88,16 @@ XATTN_INLINE const float *asFloats(const Operand &x, int64_t start, int64_t widt
   return (const float *)c->data + (row - c->from) * width;
 }
 
-// The factor of a row as int8: its largest element becomes 127. NaN where the row has NaN or an infinity, so that the
-// whole row is NaN when it is read.
-XATTN_INLINE float scaleOf(Type type, const void *row, int64_t width) {
+// The factor of a row as integers: its largest element becomes `most`. NaN where the row has NaN or an infinity, so
+// that the whole row is NaN when it is read.
+XATTN_INLINE float scaleOf(Type type, const void *row, int64_t width, float most = 127) {
   vec top = broadcast(0.0f), bad = broadcast(0.0f);
   for (int64_t k = 0; k < width; k += W) {
     const vec x = loadAs(type, row, k, (int)smaller(W, width - k));
     top = max(absolute(x), top);
     bad = add(bad, sub(x, x));
   }
-  return all(equal(bad, broadcast(0.0f))) ? largest(top) / 127 : INFINITE - INFINITE;
+  return all(equal(bad, broadcast(0.0f))) ? largest(top) / most : INFINITE - INFINITE;
 }
 
 // A row divided by its factor, in -127..127. What is too small for a factor is 0.
@@ -114,6 +114,17 @@ XATTN_INLINE void toSignedRow(Type type, const void *row, int8_t *to, float scal
     int8_t bytes[W];
     toSigned(bytes, bounded);
     for (int i = 0; i < n; i++) to[k + i] = bytes[i];
+  }
+}
+
+// A row of floats divided by its factor, in -most..most.
+XATTN_INLINE void toShortRow(const float *row, int16_t *to, float scale, float most, int64_t width) {
+  const vec divisor = broadcast(scale == 0 ? 1.0f : scale), top = broadcast(most), bottom = broadcast(-most);
+  for (int64_t k = 0; k < width; k += W) {
+    const int n = (int)smaller(W, width - k);
+    int16_t words[W];
+    toShorts(n == W ? to + k : words, max(min(div(loadAs(XATTN_FLOAT32, row, k, n), divisor), top), bottom));
+    for (int i = 0; n < W && i < n; i++) to[k + i] = words[i];
   }
 }
 

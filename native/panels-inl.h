@@ -1,5 +1,5 @@
 // Packed weights: panels of PANEL outputs side by side, input after input, so that lanes are outputs and a panel is
-// read from its start to its end. In quads, four inputs of an output lie side by side, then the next output's.
+// read from its start to its end. Of 16 and 8 bits some inputs of an output lie side by side, then the next output's.
 
 enum { PANEL = LINEAR_VECTORS * W };
 
@@ -19,6 +19,11 @@ XATTN_INLINE void *aligned(const void *memory) {
   return (void *)(((uintptr_t)memory + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
 }
 
+// Inputs of an output that lie side by side where weights are floats.
+template <class T> constexpr int together() {
+  return sizeof(T) == sizeof(float) ? 1 : 2;
+}
+
 template <class T> XATTN_INLINE const T *packedAs(const Linear *p) {
   return (const T *)aligned(p->weights);
 }
@@ -27,18 +32,23 @@ XATTN_INLINE size_t storedSize(Stored type) {
   return type == XATTN_STORED_FLOAT32 ? 4 : type == XATTN_STORED_BFLOAT16 ? 2 : 1;
 }
 
-XATTN_INLINE int64_t quadsOf(const Linear *p) {
-  return ceilDivide(p->inputs, 4);
+XATTN_INLINE int64_t togetherOf(Stored type) {
+  return type == XATTN_STORED_FLOAT32 ? 1 : type == XATTN_STORED_QUADS ? 4 : 2;
+}
+
+// With zeros behind the last.
+XATTN_INLINE int64_t packedInputs(const Linear *p) {
+  const int64_t together = togetherOf(p->type);
+  return ceilDivide(p->inputs, together) * together;
 }
 
 size_t packedBytes(const Linear *p) {
-  const int64_t inputs = p->type == XATTN_STORED_QUADS ? 4 * quadsOf(p) : p->inputs;
-  return (size_t)(panelsOf(p) * PANEL * inputs) * storedSize(p->type) + ALIGNMENT;
+  return (size_t)(panelsOf(p) * PANEL * packedInputs(p)) * storedSize(p->type) + ALIGNMENT;
 }
 
 // Lanes behind the last output are 0, and inputs behind the last.
-template <class T, int TOGETHER> XATTN_NOINLINE void packPanels(const Linear *p, const T *rows, T *to) {
-  const int64_t inputs = ceilDivide(p->inputs, TOGETHER) * TOGETHER;
+template <class T> XATTN_NOINLINE void packPanels(const Linear *p, const T *rows, T *to) {
+  const int64_t inputs = packedInputs(p), together = togetherOf(p->type);
   for (int64_t panel = 0; panel < panelsOf(p); panel++, to += inputs * PANEL) {
     const int64_t first = firstOutput(p, panel), half = p->gated && panel % 2 == 1 ? p->outputs : 0;
     for (int j = 0; j < PANEL; j++) {
@@ -46,7 +56,7 @@ template <class T, int TOGETHER> XATTN_NOINLINE void packPanels(const Linear *p,
       const bool isOutput = first + j < p->outputs;
       for (int64_t k = 0; k < inputs; k++) {
         const bool isThere = isOutput && k < p->inputs;
-        to[(k / TOGETHER * PANEL + j) * TOGETHER + k % TOGETHER] = isThere ? row[k] : (T)0;
+        to[(k / together * PANEL + j) * together + k % together] = isThere ? row[k] : (T)0;
       }
     }
   }
@@ -55,11 +65,9 @@ template <class T, int TOGETHER> XATTN_NOINLINE void packPanels(const Linear *p,
 void packLinear(const Linear *p, const void *rows, void *packed) {
   void *to = aligned(packed);
   if (p->type == XATTN_STORED_FLOAT32)
-    packPanels<float, 1>(p, (const float *)rows, (float *)to);
+    packPanels(p, (const float *)rows, (float *)to);
   else if (p->type == XATTN_STORED_BFLOAT16)
-    packPanels<uint16_t, 1>(p, (const uint16_t *)rows, (uint16_t *)to);
-  else if (p->type == XATTN_STORED_INT8)
-    packPanels<int8_t, 1>(p, (const int8_t *)rows, (int8_t *)to);
+    packPanels(p, (const uint16_t *)rows, (uint16_t *)to);
   else
-    packPanels<int8_t, 4>(p, (const int8_t *)rows, (int8_t *)to);
+    packPanels(p, (const int8_t *)rows, (int8_t *)to);
 }

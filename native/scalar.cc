@@ -207,6 +207,11 @@ XATTN_INLINE void toSigned(int8_t *p, vec a) {
   vec r = roundNearest(a);
   XATTN_UNROLL for (int i = 0; i < W; i++) p[i] = (int8_t)r.x[i];
 }
+// The same of 16 bits.
+XATTN_INLINE void toShorts(int16_t *p, vec a) {
+  vec r = roundNearest(a);
+  XATTN_UNROLL for (int i = 0; i < W; i++) p[i] = (int16_t)r.x[i];
+}
 XATTN_INLINE void toHalf(uint16_t *p, vec a) {
   XATTN_UNROLL for (int i = 0; i < W; i++) p[i] = floatToHalf(a.x[i]);
 }
@@ -243,6 +248,12 @@ XATTN_INLINE ints broadcastInt(int32_t x) {
 }
 XATTN_INLINE ints broadcastQuad(const int8_t *p) {
   return broadcastInt(XATTN_QUAD(p));
+}
+// A pair of integers of 16 bits in every lane.
+XATTN_INLINE shorts broadcastShorts(const int16_t *p) {
+  shorts r;
+  XATTN_UNROLL for (int i = 0; i < 2 * W; i++) r.x[i] = p[i % 2];
+  return r;
 }
 XATTN_INLINE int32_t byteOf(int32_t quad, int at) {
   return (int8_t)((uint32_t)quad >> 8 * at);

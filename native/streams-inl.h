@@ -77,14 +77,8 @@ template <> struct Products<XATTN_INT8> {
   static XATTN_NOINLINE float prepare(float *q, int64_t padded) {
     // No more than what keeps W sums of products with 127 within 32 bits.
     const float most = (float)smaller(32767, INT32_MAX / 127 / (padded / W));
-    const float factor = scaleOf(XATTN_FLOAT32, q, padded) * (127 / most);
-    const vec divisor = broadcast(factor == 0 ? 1.0f : factor), top = broadcast(most), bottom = broadcast(-most);
-    int16_t *to = (int16_t *)q; // behind what is still to be read
-    for (int64_t k = 0; k < padded; k += W) {
-      float x[W];
-      store(x, roundNearest(max(min(div(load(q + k), divisor), top), bottom)));
-      for (int i = 0; i < W; i++) to[k + i] = (int16_t)x[i];
-    }
+    const float factor = scaleOf(XATTN_FLOAT32, q, padded, most);
+    toShortRow(q, (int16_t *)q, factor, most, padded); // behind what is still to be read
     return factor;
   }
 };

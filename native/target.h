@@ -50,6 +50,8 @@ static __forceinline int XATTN_LOWEST_BIT(unsigned long long bits) {
 #define XATTN_BYTE(p, at) ((uint32_t)(uint8_t)(p)[at] << 8 * (at))
 #define XATTN_QUAD(p) ((int32_t)(XATTN_BYTE(p, 0) | XATTN_BYTE(p, 1) | XATTN_BYTE(p, 2) | XATTN_BYTE(p, 3)))
 
+#define XATTN_SHORTS(p) ((int32_t)((uint32_t)(uint16_t)(p)[0] | (uint32_t)(uint16_t)(p)[1] << 16))
+
 // n < ROOM elements, zeros behind them.
 template <int ROOM, class T> static XATTN_INLINE const T *copyFirst(T *to, const T *from, int n) {
   for (int i = 0; i < ROOM; i++) to[i] = i < n ? from[i] : (T)0;

@@ -21,18 +21,18 @@ export function writeRow(to: Operand, start: number, numbers: Float64Array): voi
   const { data, type } = to;
   if (type === "float32") (data as Float32Array).set(numbers, start);
   else if (type !== "int8") narrow(data as Uint16Array, start, numbers, 0, numbers.length, type);
-  else (to.scales as Float32Array)[start / to.row] = narrowInt8(data as Int8Array, start, numbers);
+  else (to.scales as Float32Array)[start / to.row] = toIntegers(data as Int8Array, start, numbers);
 }
 
-// Returns the factor of the row: its largest element becomes 127. NaN where the row has NaN or an infinity, so that all
+// Returns the factor of the row: its largest element becomes `most`. NaN where the row has NaN or an infinity, so that all
 // of it is NaN when it is read. What is too small for a factor is 0.
-export function narrowInt8(to: Int8Array, start: number, numbers: Float64Array): number {
+export function toIntegers(to: Int8Array | Int16Array, start: number, numbers: Float64Array, most = 127): number {
   const top = numbers.reduce((largest, x) => Math.max(largest, Math.abs(x)), 0);
-  const scale = Number.isFinite(top) ? Math.fround(top / 127) : NaN;
+  const scale = Number.isFinite(top) ? Math.fround(top / most) : NaN;
   const divisor = scale === 0 ? 1 : scale;
   for (let c = 0; c < numbers.length; c++) {
     const rounded = Math.fround(numbers[c] / divisor) + ROUNDER - ROUNDER;
-    to[start + c] = Math.max(-127, Math.min(127, rounded));
+    to[start + c] = Math.max(-most, Math.min(most, rounded));
   }
   return scale;
 }

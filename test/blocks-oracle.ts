@@ -95,9 +95,12 @@ export function nearestInt8(row: number[]): number[] {
   return row.map((x) => (most === 0 ? 0 : Math.round((x * 127) / most) * scale));
 }
 
-/** A row of x in 127 steps either way of its largest magnitude, as float32 has it: ties would show the difference. */
-export function dynamicInt8(row: number[]): number[] {
-  const scale = Math.fround(Math.max(...row.map(Math.abs)) / 127);
+/** Into which a layer of a type rounds rows of x. */
+export const STEPS: { readonly [type: string]: number | undefined } = { int8: 32767, "int8-dynamic": 127 };
+
+/** A row of x in `steps` either way of its largest magnitude, as float32 has it: ties would show the difference. */
+export function inSteps(row: number[], steps: number): number[] {
+  const scale = Math.fround(Math.max(...row.map(Math.abs)) / steps);
   return row.map((x) => (scale === 0 ? 0 : nearestEven(Math.fround(x / scale)) * scale));
 }
 

@@ -1,7 +1,16 @@
 import { describe, expect, test } from "vitest";
 import type { Activation, WeightType } from "../src/blocks/index.js";
 import { Conv1d, Linear } from "../src/blocks/index.js";
-import { activations, conv1d, dynamicInt8, linear, nearestBfloat16, nearestInt8, type Sums } from "./blocks-oracle.js";
+import {
+  activations,
+  conv1d,
+  inSteps,
+  linear,
+  nearestBfloat16,
+  nearestInt8,
+  STEPS,
+  type Sums,
+} from "./blocks-oracle.js";
 import { bytesOf } from "./compare.js";
 import { Random } from "./random.js";
 import { type FloatType, normal, numbersOf, type Tensor, tensor } from "./tensors.js";
@@ -34,9 +43,10 @@ function rounded(weight: Tensor, type: WeightType): Float64Array {
 
 /** What a layer of a type takes x for. */
 function taken(x: Float32Array, inputs: number, type: WeightType): Float64Array {
-  if (type !== "int8-dynamic") return Float64Array.from(x);
+  const steps = STEPS[type];
+  if (steps === undefined) return Float64Array.from(x);
   const rows = Array.from({ length: x.length / inputs }, (_, r) => x.slice(r * inputs, (r + 1) * inputs));
-  return Float64Array.from(rows.flatMap((row) => dynamicInt8([...row])));
+  return Float64Array.from(rows.flatMap((row) => inSteps([...row], steps)));
 }
 
 /**
@@ -154,10 +164,10 @@ describe("weights", () => {
   });
 });
 
-describe("int8-dynamic", () => {
+describe.each(["int8", "int8-dynamic"] as const)("%s", (type) => {
   test("gives NaN for a row with NaN or an infinity, and leaves the others alone", () => {
     const { x, weight, bias } = makeLinear(4, 70, 9);
-    const layer = new Linear(weight, bias, { type: "int8-dynamic" });
+    const layer = new Linear(weight, bias, { type });
     const before = layer.applySync(x);
     x[70 + 3] = NaN;
     x[2 * 70 + 69] = -Infinity;
@@ -168,10 +178,19 @@ describe("int8-dynamic", () => {
 
   test("of zeros gives the bias", () => {
     const { weight, bias } = makeLinear(1, 70, 9);
-    const layer = new Linear(weight, bias, { type: "int8-dynamic" });
+    const layer = new Linear(weight, bias, { type });
     expect(layer.applySync(new Float32Array(70))).toEqual(bias.data);
   });
 
+  test.each([511, 512, 513, 516, 517, 1100])("holds the largest sums of %i inputs", (inputs) => {
+    for (const rows of [1, 7]) {
+      const layer = new Linear(tensor(new Float32Array(inputs).fill(1), [1, inputs]), undefined, { type });
+      for (const y of layer.applySync(new Float32Array(rows * inputs).fill(-1))) expect(y).toBeCloseTo(-inputs, 2);
+    }
+  });
+});
+
+describe("int8-dynamic", () => {
   test("holds the sum of the most inputs that it takes, and refuses more", () => {
     const most = 133_144; // 127 * 127 * most < 2^31
     const layer = new Linear(tensor(new Float32Array(most).fill(1), [1, most]), undefined, { type: "int8-dynamic" });

@@ -18,7 +18,7 @@ import { importTest } from "./oracle.mjs";
 /** Largest absolute error of a float32 output of about unit variance: one chain of up to 1024 additions. */
 export const MOST_LAYER_ERROR = 1e-5;
 
-const { dynamicInt8, linear, activations, nearestBfloat16, nearestInt8 } = await importTest("blocks-oracle.ts");
+const { STEPS, inSteps, linear, activations, nearestBfloat16, nearestInt8 } = await importTest("blocks-oracle.ts");
 
 /** @param {Partial<LayerShape> & Pick<LayerShape, "name" | "rows" | "inputs" | "outputs">} given @returns {LayerShape} */
 export function completeLayer(given) {
@@ -50,7 +50,7 @@ export function sampleLayer({ rows, inputs, outputs, stride = inputs, gated, typ
   return [...new Set([0, Math.floor(rows / 2), rows - 1])].map((row) => {
     const part = x.subarray(row * stride, row * stride + inputs);
     const all = gated ? 2 * outputs : outputs;
-    const taken = type === "int8-dynamic" ? dynamicInt8(Array.from(part)) : part;
+    const taken = STEPS[type] ? inSteps(Array.from(part), STEPS[type]) : part;
     const { values } = linear(taken, rounded, bias, { rows: 1, inputs, outputs: all });
     const output = (/** @type {number} */ o) => (gated ? active(values[outputs + o]) * values[o] : active(values[o]));
     return { row, expected: Float64Array.from({ length: outputs }, (_, o) => output(o)) };

@@ -1,7 +1,7 @@
 // The building blocks in plain TypeScript.
 
 import { addScores, holdQueries, holdRows, KEYS, ROWS, scores, WIDTH } from "../block.js";
-import { narrowInt8 } from "../convert.js";
+import { toIntegers } from "../convert.js";
 import { addDots } from "../decode.js";
 import { readRows } from "../read.js";
 import { atOnce, inSlices } from "../slices.js";
@@ -48,16 +48,16 @@ const held = new Float64Array(ROWS * WIDTH);
 // Products of a tile with hidden rows, while those with the gates are made.
 const hidden = new Float64Array(ROWS * KEYS);
 
-/** For int8-dynamic: rows as what the integers stand for that they are rounded to. */
+/** For both kinds of int8: rows as what the integers stand for that they are rounded to. */
 function rounded(call: LinearCall): LinearCall {
   const { layer, x, rows, stride } = call;
   const { inputs } = layer;
-  if (layer.type !== "int8-dynamic") return call;
-  const [numbers, integers] = [new Float64Array(inputs), new Int8Array(inputs)];
+  if (layer.scales === undefined) return call;
+  const [numbers, integers] = [new Float64Array(inputs), new Int16Array(inputs)];
   const to = new Float32Array(rows * inputs);
   for (let r = 0; r < rows; r++) {
     numbers.set(x.subarray(r * stride, r * stride + inputs));
-    const factor = narrowInt8(integers, 0, numbers);
+    const factor = toIntegers(integers, 0, numbers, layer.type === "int8" ? 32767 : 127);
     for (let i = 0; i < inputs; i++) to[r * inputs + i] = integers[i] * factor;
   }
   return { ...call, x: to, stride: inputs };

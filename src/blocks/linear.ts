@@ -10,9 +10,9 @@ import { float32, roundWeights, weightView } from "./weights.js";
 
 export interface LinearOptions {
   /**
-   * How weights are stored: "float32" (the default), "bfloat16", or "int8" with a scale per row. With "int8-dynamic" rows
-   * of x are rounded to int8 as well, with a scale each, and products are of integers: the fastest, for models that bear
-   * it (PyTorch and onnxruntime call it dynamic quantisation).
+   * How weights are stored: "float32" (the default), "bfloat16", or "int8" with a scale per row, where rows of x are
+   * rounded to 16 bits, with a scale each, and products are of integers. With "int8-dynamic" they are rounded to int8 as
+   * well: the fastest, for models that bear it (PyTorch and onnxruntime call it dynamic quantisation).
    */
   type?: WeightType | undefined;
   /**
@@ -118,9 +118,9 @@ export class PackedLayer {
  * `activation(x weight^T + bias)`, with weights packed once for the kernels: torch.nn.Linear, with the activation in the
  * same pass. A row of the output has the same bits whatever other rows come with it and however many threads work.
  *
- * Weights of type "bfloat16" are rounded to the nearest, those of "int8" to 127 steps either way of a scale per row.
- * Activations stay float32, and so does the arithmetic, but with "int8-dynamic": x is rounded to 127 steps either way, too,
- * and a row of x with NaN or an infinity gives NaN.
+ * Weights of type "bfloat16" are rounded to the nearest, those of "int8" to 127 steps either way of a scale per row. Then
+ * rows of x are rounded as well, to 32767 steps either way of their largest magnitude, or to 127 with "int8-dynamic": an
+ * output is off by at most half a step times the sum of its weights' magnitudes. A row with NaN or an infinity gives NaN.
  *
  * @example
  * const up = new Linear({ data: weight, dims: [2048, 512] }, { data: bias, dims: [2048] }, { activation: "relu" });

@@ -85,15 +85,19 @@ std::string LinearCall::run(const Kernel &kernel, Choices &choices, Memory &memo
 
 // Roundings of n products are independent: they grow with sqrt(n) times the largest partial sum.
 Approximate LinearCall::sum(int64_t row, int64_t output) const {
-  double value = 0, size = 0;
+  double value = 0, size = 0, largest = 0, weights = 0;
   for (int64_t k = 0; k < linear.inputs; k++) {
     const double term =
         static_cast<double>(linear.x[row * linear.stride + k]) * numberAt(elements, rows, output * linear.inputs + k);
     value += term, size += std::fabs(term);
+    largest = std::fmax(largest, std::fabs(static_cast<double>(linear.x[row * linear.stride + k])));
+    weights += std::fabs(numberAt(elements, rows, output * linear.inputs + k));
   }
+  // Rows of x are rounded, too, beside int8: by half a step at most.
+  double rounding = linear.scales ? 0.5001 * largest / 32767 * weights * std::fabs(linear.scales[output]) : 0;
   if (linear.scales) value *= linear.scales[output], size *= std::fabs(linear.scales[output]);
   if (linear.bias) value += linear.bias[output], size += std::fabs(linear.bias[output]);
-  return {value, U * (2 * std::sqrt(static_cast<double>(linear.inputs)) + 8) * size};
+  return {value, U * (2 * std::sqrt(static_cast<double>(linear.inputs)) + 8) * size + rounding};
 }
 
 // Slopes of activations are 1.13 at most.
