@@ -3,8 +3,8 @@
 // over the samples, then a pre-norm Transformer with rotary positions in its self-attentions.
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { Conv1d, embedding, layerNorm } from "xattn/blocks";
-import { greedy, Linear, TransformerDecoder, TransformerEncoder } from "xattn/nn";
+import { Conv1d, embedding, Linear, layerNorm } from "xattn/blocks";
+import { greedy, TransformerDecoder, TransformerEncoder } from "xattn/nn";
 import { readSafetensors } from "xattn/safetensors";
 
 /** @typedef {import("xattn").Tensor<Float32Array>} Tensor */
@@ -60,9 +60,7 @@ export class Moonshine {
     this.#encoder.loadStateDict(tensors, "encoder.");
     this.#decoder.loadStateDict(tensors, "decoder.");
     this.#embedding = get(tensors, "embedding.weight");
-    const [outFeatures, inFeatures] = this.#embedding.dims;
-    this.#head = new Linear({ inFeatures, outFeatures, bias: false, weightType: "int8-dynamic" });
-    this.#head.loadStateDict(new Map([["weight", this.#embedding]]));
+    this.#head = new Linear(this.#embedding, undefined, { type: "int8-dynamic" });
     this.#vocabulary = vocabulary;
   }
 
@@ -72,14 +70,15 @@ export class Moonshine {
    * @param {RunOptions & { weights?: boolean }} [options] weights: also give the cross-attention of every token
    */
   async *transcribe(samples, { weights, ...run } = {}) {
-    const state = await this.#decoder.start(await this.encode(samples, run), run);
+    const state = await this.#decoder.start(await this.encode(samples, run), { ...run, type: "bfloat16" });
+    const out = new Float32Array(this.#head.outputs);
     /** @type {import("xattn/nn").SearchModel} */
     const model = {
       step: async (tokens, options) => {
-        const data = embedding(this.#embedding, tokens);
-        const token = { data, dims: [1, tokens.length, SIZES.dModel] };
+        const token = { data: embedding(this.#embedding, tokens), dims: [1, tokens.length, SIZES.dModel] };
         const { output, weights } = await this.#decoder.step(token, state, { ...run, ...options });
-        return { logits: await this.#head.forward(output, run), weights };
+        const data = await this.#head.apply(output.data, { ...run, out });
+        return { logits: { data, dims: [1, 1, out.length] }, weights };
       },
     };
     const maxLength = Math.floor((samples.length / RATE) * TOKENS_A_SECOND);

@@ -146,7 +146,9 @@ export class TransformerDecoderLayer extends TransformerLayer {
       weights = result.weights;
       return result.output;
     });
+    giveBack(own.data);
     const output = await this.residual(crossed, norm3, (x) => this.feedForward(x, run));
+    giveBack(crossed.data);
     return { output, ...(weights && { weights }) };
   }
 }

@@ -12,6 +12,7 @@ import {
   type RunOptions,
   type Visibility,
 } from "./options.js";
+import { giveBack } from "./scratch.js";
 import { Stack, type StackOptions } from "./stack.js";
 
 /** Options of an encoder's forward(): what the tokens of the source see of each other. */
@@ -63,6 +64,7 @@ export class TransformerEncoderLayer extends TransformerLayer {
       return result.output;
     });
     const output = await this.residual(attended, norm2, (x) => this.feedForward(x, options));
+    giveBack(attended.data);
     return { output, ...(weights && { weights }) };
   }
 }

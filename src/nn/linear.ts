@@ -77,9 +77,14 @@ export class Linear extends Module {
   }
 }
 
+// Products that are over before a promise of them would be settled.
+const SMALL_WORK = 5e5;
+
 /** A packed layer of any rank of rows; the result is borrowed. */
 export async function applied(layer: PackedLinear, { data, dims }: Activations, run: RunOptions): Promise<Activations> {
+  const { threads, signal } = run;
   const out = borrow((data.length / layer.inputs) * layer.outputs);
-  await layer.apply(data, { out, threads: run.threads, signal: run.signal });
+  if (signal === undefined && data.length * layer.outputs < SMALL_WORK) layer.applySync(data, { out, threads });
+  else await layer.apply(data, { out, threads, signal });
   return { data: out, dims: [...dims.slice(0, -1), layer.outputs], type: "float32" };
 }

@@ -19,7 +19,7 @@ import {
   type Visibility,
   withDefaults,
 } from "./options.js";
-import { giveBack } from "./scratch.js";
+import { borrow, giveBack } from "./scratch.js";
 
 /** Options of torch.nn.MultiheadAttention, and `headDim`. */
 export interface MultiheadAttentionOptions {
@@ -187,7 +187,7 @@ export class MultiheadAttention extends Module {
     const options = { ...run, mask, keyLengths, causal: causalOf(causal), weights: wanted, heads: this.numHeads };
     const { output: attended, weights } = await (this.#extra
       ? attendWithExtra(this.#extra, projected, memory, options)
-      : attendTo(projected, memory, options));
+      : attendTo(projected, memory, { ...options, out: borrow(projected.data.length) }));
     const output = await this.outProj.apply(attended, run);
     giveBack(projected.data);
     giveBack(attended.data);

@@ -6,8 +6,13 @@ const free: Float32Array[] = [];
 
 /** Its content is undefined. */
 export function borrow(length: number): Float32Array {
-  const at = free.findIndex((array) => array.length === length);
-  return at < 0 ? new Float32Array(length) : free.splice(at, 1)[0];
+  let at = free.length - 1; // the last one is still in the caches
+  while (at >= 0 && free[at].length !== length) at--;
+  if (at < 0) return new Float32Array(length);
+  const found = free[at];
+  for (; at + 1 < free.length; at++) free[at] = free[at + 1];
+  free.pop();
+  return found;
 }
 
 /** Of borrow(), or new: nobody else has it. After an error it may be left to the garbage collector. */

@@ -5,6 +5,7 @@ import { LAYER_DEFAULTS, type LayerOptions, type TransformerLayer } from "./laye
 import { Module } from "./module.js";
 import { LayerNorm } from "./norm.js";
 import { type AnyMap, type ModuleResult, type RunOptions, withDefaults } from "./options.js";
+import { giveBack } from "./scratch.js";
 
 /** Options of a stack of layers. */
 export interface StackOptions extends LayerOptions {
@@ -43,9 +44,10 @@ export abstract class Stack<Layer extends TransformerLayer> extends Module {
     const maps: AnyMap[] = [];
     for (const [i, layer] of this.layers.entries()) {
       const { output, weights } = await apply(layer, x, i);
+      if (i > 0) giveBack(x.data);
       x = output;
       if (weights) maps.push(weights);
     }
-    return { output: this.norm ? this.norm.apply(x) : x, ...(options.weights && { weights: maps }) };
+    return { output: this.norm ? this.norm.apply(x, x.data) : x, ...(options.weights && { weights: maps }) };
   }
 }
