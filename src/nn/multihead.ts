@@ -1,7 +1,7 @@
 import { Linear as PackedLinear, Rotary, type RotaryOptions, type WeightType } from "../blocks/index.js";
 import { wrongValue } from "../errors.js";
 import type { MapOptions } from "../maps.js";
-import type { KeyValueMemory } from "../memory.js";
+import { KeyValueMemory } from "../memory.js";
 import { integer } from "../options.js";
 import type { TensorLike, View } from "../tensor.js";
 import { type Activations, activations } from "./activations.js";
@@ -187,7 +187,7 @@ export class MultiheadAttention extends Module {
     const options = { ...run, mask, keyLengths, causal: causalOf(causal), weights: wanted, heads: this.numHeads };
     const { output: attended, weights } = await (this.#extra
       ? attendWithExtra(this.#extra, projected, memory, options)
-      : attendTo(projected, memory, { ...options, out: borrow(projected.data.length) }));
+      : attendTo(projected, memory, { ...options, out: borrow(outputLength(projected, memory)) }));
     const output = await this.outProj.apply(attended, run);
     giveBack(projected.data);
     giveBack(attended.data);
@@ -207,6 +207,12 @@ export class MultiheadAttention extends Module {
     this.prepare();
     return this.#projections as Projections;
   }
+}
+
+/** One entry of queries may ask the keys of several. */
+function outputLength({ data, dims }: Activations, memory: Projected | KeyValueMemory): number {
+  const keys = memory instanceof KeyValueMemory ? memory.dims : memory.key.dims;
+  return dims.length === 3 && dims[0] === 1 ? data.length * keys[0] : data.length;
 }
 
 function headDimOf(embedDim: number, numHeads: number): number {
