@@ -32,7 +32,7 @@ bash scripts/check-binary.sh "$binaries/prebuilds/linux-arm64/xattn.glibc.node"
 qemu() { qemu-aarch64-static -L /usr/aarch64-linux-gnu "$@"; }
 
 cmake --build "$out" --target guard
-qemu "$out/guard"
+qemu "$out/guard" 100
 
 # Children of an emulated process would not be: one process, its tests in threads.
 emulate() {
