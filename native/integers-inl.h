@@ -82,7 +82,7 @@ XATTN_NOINLINE void multiplyIntegers(const IntegerRows<typename I::Number> &x, i
     }
     for (const int8_t *end = w + smaller(left, I::DEPTH) * PANEL; w < end; w += BYTES, from += I::TOGETHER) {
       XATTN_UNROLL for (int q = 0; q < N; q++) {
-        if (R > 1) prefetch<BYTES>(w + q * step);
+        prefetch<BYTES>(w + q * step);
         decltype(I::weights(w)) weights[NV];
         XATTN_UNROLL for (int v = 0; v < NV; v++) weights[v] = I::weights(w + q * step + v * I::TOGETHER * W);
         XATTN_UNROLL for (int r = 0; r < R; r++) {

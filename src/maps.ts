@@ -52,7 +52,7 @@ const DEFAULTS = {
 } as const satisfies Record<keyof MapOptions, unknown>;
 const KNOWN: ReadonlySet<string> = new Set(Object.keys(DEFAULTS));
 
-const FORMS = "a boolean or { heads, keys, reduce, over, topK }";
+export const FORMS = "a boolean or { heads, keys, reduce, over, topK }";
 
 /** Sizes of the result by kind; a map has sizes of its own for the heads and keys that were chosen. */
 const RESULTS = {

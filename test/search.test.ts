@@ -1,7 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { beamSearch, greedy, type Hypothesis, type SearchModel } from "../src/nn/index.js";
+import { embedding } from "../src/blocks/index.js";
+import type { MapOptions } from "../src/index.js";
+import { beamSearch, greedy, type Hypothesis, Linear, type SearchModel, TransformerDecoder } from "../src/nn/index.js";
 import { Random } from "./random.js";
+import { normal } from "./tensors.js";
 
 fc.configureGlobal({ seed: 1, numRuns: 100 });
 
@@ -163,6 +166,63 @@ describe("beamSearch()", () => {
   });
 });
 
+describe("map requests", () => {
+  const layer = { dModel: 8, nhead: 2, dimFeedforward: 8, numLayers: 2 };
+  const decoder = new TransformerDecoder(layer);
+  const head = new Linear({ inFeatures: 8, outFeatures: VOCABULARY });
+  const random = new Random(3);
+  const table = normal(random, [VOCABULARY, 8]);
+  const memory = normal(random, [1, 5, 8]);
+
+  async function start(): Promise<SearchModel> {
+    const state = await decoder.start(memory);
+    return {
+      async step(tokens, run) {
+        const token = { data: embedding(table, [...tokens]), dims: [1, tokens.length, 8] };
+        const { output, weights } = await decoder.step(token, state, run);
+        return { logits: await head.forward(output), weights };
+      },
+      reorder: (parents) => state.reorder(parents),
+    };
+  }
+  const asked = { prompt: [1, 2, 3], end: 99, maxLength: 4 };
+  async function found<Asked extends boolean | MapOptions>(name: "greedy" | "beam", weights: Asked) {
+    const model = await start();
+    const search =
+      name === "greedy" ? greedy(model, { ...asked, weights }) : beamSearch(model, { ...asked, beams: 3, weights });
+    const maps = [];
+    for await (const each of search) maps.push(...(each.weights ?? []));
+    expect(maps).toHaveLength(4 * 2);
+    return maps;
+  }
+
+  test.each(["greedy", "beam"] as const)("give the parts and reductions of what %s search looked at", async (name) => {
+    const whole = await found(name, true);
+    const [second, mean] = [await found(name, { heads: [1] }), await found(name, { reduce: "mean" })];
+    const [entropy, top] = [await found(name, { reduce: "entropy" }), await found(name, { topK: 2 })];
+    whole.forEach(({ data, dims }, i) => {
+      expect(dims).toEqual([2, 5]);
+      const heads = [data.slice(0, 5), data.slice(5)];
+      expect(second[i]).toMatchObject({ dims: [1, 5], data: heads[1] });
+      expect(mean[i].dims).toEqual([5]);
+      heads[0].forEach((w, key) => {
+        expect(mean[i].data[key]).toBeCloseTo((w + heads[1][key]) / 2, 5);
+      });
+      expect(entropy[i].dims).toEqual([2]);
+      const { weights, indices } = top[i];
+      expect([weights.dims, indices.dims]).toEqual([
+        [2, 2],
+        [2, 2],
+      ]);
+      heads.forEach((row, head) => {
+        expect(entropy[i].data[head]).toBeCloseTo(-row.reduce((sum, w) => sum + w * Math.log(w), 0), 5);
+        expect(weights.data[2 * head]).toBeCloseTo(Math.max(...row), 5);
+        expect(row[indices.data[2 * head]]).toBeCloseTo(Math.max(...row), 5);
+      });
+    });
+  });
+});
+
 describe("both", () => {
   const searches = [
     ["greedy", (model: SearchModel, more: object) => greedy(model, { ...options, ...more })],
@@ -188,7 +248,11 @@ describe("both", () => {
       [{ prompt: [-1] }, '"prompt[0]" expected an integer of at least 0, got -1'],
       [{ end: undefined }, '"end" expected an integer of at least 0'],
       [{ maxLength: 1.5 }, '"maxLength" expected an integer of at least 0, got 1.5'],
-      [{ weights: 1 }, '"weights" expected a boolean, got 1'],
+      [{ weights: 1 }, '"weights" expected a boolean or { heads, keys, reduce, over, topK }, got 1'],
+      [
+        { weights: { reduce: "sum", over: "queries" } },
+        '"weights.reduce" expected "mean" or "entropy" (a sum mixes tokens), got "sum"',
+      ],
       [{ signal: 1 }, '"signal" expected an AbortSignal, got 1'],
       [{ maxlength: 1 }, 'did you mean "maxLength"?'],
     ];

@@ -8,7 +8,10 @@ import { greedy, TransformerDecoder, TransformerEncoder } from "xattn/nn";
 import { readSafetensors } from "xattn/safetensors";
 
 /** @typedef {import("xattn").Tensor<Float32Array>} Tensor */
-/** @typedef {import("xattn/nn").RunOptions} RunOptions */
+/**
+ * @template {boolean} [Asked=boolean]
+ * @typedef {import("xattn/nn").RunOptions<Asked>} RunOptions
+ */
 /** @typedef {import("xattn/safetensors").StoredTensor} StoredTensor */
 
 /** Samples in a second, and from one encoded frame to the next. */
@@ -67,7 +70,7 @@ export class Moonshine {
   /**
    * What is said, token by token, as it is decoded.
    * @param {Float32Array} samples at RATE
-   * @param {RunOptions & { weights?: boolean }} [options] weights: also give the cross-attention of every token
+   * @param {RunOptions<boolean>} [options] weights: also give the cross-attention of every token
    */
   async *transcribe(samples, { weights, ...run } = {}) {
     const state = await this.#decoder.start(await this.encode(samples, run), { ...run, type: "bfloat16" });

@@ -43,7 +43,7 @@ export class Translator {
    * @param {DecoderState} state
    * @param {readonly number[]} ids
    * @param {Partial<StepOptions>} options
-   * @returns {Promise<{ logits: Tensor, weights?: Tensor[] }>} [1, ids, vocabulary]; per layer [1, heads, ids, source tokens]
+   * @returns {Promise<import("xattn/nn").Prediction>} [1, ids, vocabulary]; per layer [1, heads, ids, source tokens]
    */
   async advance(state, ids, options = {}) {
     const { output, weights } = await this.transformer.decoder.step(this.embed(ids, state.length), state, options);

@@ -1,6 +1,7 @@
 import { wrongKind, wrongValue } from "../errors.js";
+import type { MapOptions } from "../maps.js";
 import { integer } from "../options.js";
-import type { Tensor } from "../tensor.js";
+import type { AnyMap, MapOf } from "./options.js";
 import {
   type CheckedSearch,
   checkSearch,
@@ -10,7 +11,8 @@ import {
   type SearchOptions,
 } from "./search.js";
 
-export interface BeamSearchOptions extends SearchOptions {
+export interface BeamSearchOptions<Asked extends boolean | MapOptions = boolean | MapOptions>
+  extends SearchOptions<Asked> {
   /** Hypotheses that are followed at a time. */
   beams: number;
   /** The score is logProb / length ** lengthPenalty, the length with the end token; 1 by default: the mean. */
@@ -18,14 +20,14 @@ export interface BeamSearchOptions extends SearchOptions {
 }
 
 /** A whole target. */
-export interface Hypothesis {
+export interface Hypothesis<Asked extends boolean | MapOptions = boolean> {
   /** Without prompt and end token. */
   tokens: number[];
   /** Natural logarithm of its probability, with the end token where it was reached. */
   logProb: number;
   score: number;
-  /** Per token and layer, `[heads, tk]`; there when it was asked for. */
-  weights?: Tensor<Float32Array>[][];
+  /** Per token and layer, as Found has it; there when it was asked for. */
+  weights?: MapOf<Asked>[][];
 }
 
 /**
@@ -39,7 +41,10 @@ export interface Hypothesis {
  *   console.log(token);
  * }
  */
-export async function* beamSearch(model: SearchModel, options: BeamSearchOptions): AsyncGenerator<Found, Hypothesis[]> {
+export async function* beamSearch<const Asked extends boolean | MapOptions = boolean>(
+  model: SearchModel,
+  options: BeamSearchOptions<Asked>,
+): AsyncGenerator<Found<Asked>, Hypothesis<Asked>[]> {
   const search = checkSearch(options, ["beams", "lengthPenalty"]);
   const { lengthPenalty = 1 } = options;
   if (typeof lengthPenalty !== "number") throw wrongKind("lengthPenalty", "a finite number", lengthPenalty);
@@ -51,12 +56,12 @@ export async function* beamSearch(model: SearchModel, options: BeamSearchOptions
     const tokens = length === 1 ? search.prompt : beams.open.map(({ tokens }) => tokens[tokens.length - 1]);
     const { rows, weights } = await predict(model, tokens, beams.open.length, search);
     const parents = beams.extend(rows, weights, length);
-    for (const agreed = beams.agreed(); yielded < agreed; yielded++) yield beams.found(yielded);
+    for (const agreed = beams.agreed(); yielded < agreed; yielded++) yield beams.found<Asked>(yielded);
     if (!beams.isSettled) model.reorder(parents);
   }
   const finished = beams.finish();
-  for (; yielded < finished[0].tokens.length; yielded++) yield beams.found(yielded);
-  return finished;
+  for (; yielded < finished[0].tokens.length; yielded++) yield beams.found<Asked>(yielded);
+  return finished as unknown as Hypothesis<Asked>[];
 }
 
 interface Candidate {
@@ -65,11 +70,13 @@ interface Candidate {
   logProb: number;
 }
 
+type AnyHypothesis = Hypothesis<boolean | MapOptions>;
+
 class Beams {
   /** Best first. */
-  open: Hypothesis[] = [{ tokens: [], logProb: 0, score: 0 }];
+  open: AnyHypothesis[] = [{ tokens: [], logProb: 0, score: 0 }];
   /** Best first, `size` at most. */
-  private finished: Hypothesis[] = [];
+  private finished: AnyHypothesis[] = [];
 
   constructor(
     private readonly search: CheckedSearch,
@@ -80,12 +87,12 @@ class Beams {
   }
 
   /** Every open hypothesis by a token. Returns whose continuation each one is. */
-  extend(rows: Float32Array[], weights: (Tensor<Float32Array>[] | undefined)[], length: number): number[] {
+  extend(rows: Float32Array[], weights: (AnyMap[] | undefined)[], length: number): number[] {
     // So many that `size` of them do not end, whatever ends.
     const candidates = best(
       rows.map((row, parent) => likeliest(row, parent, this.open[parent].logProb, 2 * this.size)),
     );
-    const [open, parents]: [Hypothesis[], number[]] = [[], []];
+    const [open, parents]: [AnyHypothesis[], number[]] = [[], []];
     candidates.slice(0, 2 * this.size).forEach(({ parent, token, logProb }, rank) => {
       const score = logProb / length ** this.lengthPenalty;
       const { tokens, weights: maps } = this.open[parent];
@@ -109,7 +116,7 @@ class Beams {
   }
 
   /** Those that are open at the end count as they are. */
-  finish(): Hypothesis[] {
+  finish(): AnyHypothesis[] {
     if (this.finished.length < this.size) this.finished.push(...this.open);
     this.keepBest();
     this.open = [];
@@ -120,7 +127,7 @@ class Beams {
     this.finished.sort((a, b) => b.score - a.score).splice(this.size);
   }
 
-  private get all(): Hypothesis[] {
+  private get all(): AnyHypothesis[] {
     return [...this.finished, ...this.open];
   }
 
@@ -131,9 +138,9 @@ class Beams {
     return at < 0 ? first.length : at;
   }
 
-  found(at: number): Found {
+  found<Asked extends boolean | MapOptions>(at: number): Found<Asked> {
     const { tokens, weights } = this.all[0];
-    return { token: tokens[at], ...(weights && { weights: weights[at] }) };
+    return { token: tokens[at], ...(weights && { weights: weights[at] as MapOf<Asked>[] }) };
   }
 }
 

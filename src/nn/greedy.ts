@@ -1,3 +1,5 @@
+import type { MapOptions } from "../maps.js";
+import type { MapOf } from "./options.js";
 import { checkSearch, type Found, predict, type SearchModel, type SearchOptions } from "./search.js";
 
 /**
@@ -14,14 +16,17 @@ import { checkSearch, type Found, predict, type SearchModel, type SearchOptions 
  * };
  * for await (const { token } of greedy(model, { prompt: [bos], end: eos, maxLength: 100 })) console.log(token);
  */
-export async function* greedy(model: SearchModel, options: SearchOptions): AsyncGenerator<Found, void> {
+export async function* greedy<const Asked extends boolean | MapOptions = boolean>(
+  model: SearchModel,
+  options: SearchOptions<Asked>,
+): AsyncGenerator<Found<Asked>, void> {
   const search = checkSearch(options);
   let tokens = search.prompt;
   for (let length = 0; length < search.maxLength; length++) {
     const { rows, weights } = await predict(model, tokens, 1, search);
     const token = largest(rows[0]);
     if (token === search.end) return;
-    yield { token, ...(weights[0] && { weights: weights[0] }) };
+    yield { token, ...(weights[0] && { weights: weights[0] as MapOf<Asked>[] }) };
     tokens = [token];
   }
 }

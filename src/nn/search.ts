@@ -1,14 +1,16 @@
 // What greedy and beam search have in common.
 import { unknownOption, wrongKind, wrongValue } from "../errors.js";
+import { FORMS, type MapOptions, type TopK } from "../maps.js";
 import { checkSignal, integer } from "../options.js";
 import type { Tensor } from "../tensor.js";
+import type { AnyMap, MapOf } from "./options.js";
 
 /** What one step of a model gives. */
 export interface Prediction {
   /** `[.., vocabulary]`: its last rows, one per beam, say what follows the newest token of each. */
   logits: { readonly data: Float32Array; readonly dims: readonly number[] };
-  /** Per layer, `[1, heads, tokens, tk]`: where each of the tokens looked. */
-  weights?: readonly Tensor<Float32Array>[] | undefined;
+  /** Per layer, where each of the tokens looked: `[1, heads, tokens, tk]`, or what was asked for of that. */
+  weights?: readonly AnyMap[] | undefined;
 }
 
 /** What a search asks of a model. */
@@ -23,27 +25,33 @@ export interface SearchModel {
 }
 
 export interface StepOptions {
-  weights: boolean;
+  weights: boolean | MapOptions;
   signal: AbortSignal | undefined;
 }
 
-export interface SearchOptions {
+export interface SearchOptions<Asked extends boolean | MapOptions = boolean | MapOptions> {
   /** What the target begins with, at least one token; not repeated in the result. */
   prompt: readonly number[];
   /** The token that ends a target; it is not in the result. */
   end: number;
   /** Tokens after the prompt, at most. */
   maxLength: number;
-  /** Also give the cross-attention of every token; false by default. */
-  weights?: boolean | undefined;
+  /**
+   * Also give the cross-attention of every token, or what MapOptions ask for of it (but "sum", which mixes tokens); false by
+   * default.
+   */
+  weights?: Asked | undefined;
   signal?: AbortSignal | undefined;
 }
 
 /** A token that is certain. */
-export interface Found {
+export interface Found<Asked extends boolean | MapOptions = boolean> {
   token: number;
-  /** Per layer, `[heads, tk]`: where the model looked when it chose the token. There when it was asked for. */
-  weights?: Tensor<Float32Array>[];
+  /**
+   * Per layer, where the model looked when it chose the token: `[heads, tk]`, or what was asked for, without batch and tq.
+   * There when it was asked for.
+   */
+  weights?: MapOf<Asked>[];
 }
 
 export interface CheckedSearch extends StepOptions {
@@ -62,7 +70,10 @@ export function checkSearch(options: SearchOptions, known: readonly string[] = [
   prompt.forEach((token, i) => {
     integer(`prompt[${i}]`, token, 0);
   });
-  if (typeof weights !== "boolean") throw wrongKind("weights", "a boolean", weights);
+  if (typeof weights !== "boolean" && (typeof weights !== "object" || weights === null))
+    throw wrongKind("weights", FORMS, weights);
+  if (typeof weights === "object" && weights.reduce === "sum")
+    throw wrongValue("weights.reduce", '"mean" or "entropy" (a sum mixes tokens)', "sum");
   checkSignal(signal);
   return { prompt, end: integer("end", end, 0), maxLength: integer("maxLength", maxLength, 0), weights, signal };
 }
@@ -81,19 +92,30 @@ export async function predict(model: SearchModel, tokens: readonly number[], bea
     const end = data.length - (beams - 1 - beam) * vocabulary;
     return data.subarray(end - vocabulary, end);
   });
-  return { rows, weights: rows.map((_, beam) => (options.weights ? mapsOf(weights, beams - beam) : undefined)) };
+  return { rows, weights: rows.map((_, beam) => mapsOf(options.weights, weights, beams - beam)) };
 }
 
-/** Per layer, the map of the row that is `fromLast` rows before the end. */
-function mapsOf(weights: Prediction["weights"], fromLast: number): Tensor<Float32Array>[] {
+/** Per layer, the part of the row that is `fromLast` rows before the end. */
+function mapsOf(asked: boolean | MapOptions, weights: Prediction["weights"], fromLast: number): AnyMap[] | undefined {
+  if (asked === false) return undefined;
   if (weights === undefined) throw wrongKind("weights", "the maps of each layer, which were asked for", weights);
-  return weights.map(({ data, dims }) => {
-    const [heads, rows, tk] = dims.slice(-3);
-    const map = new Float32Array(heads * tk);
-    for (let head = 0; head < heads; head++) {
-      const at = ((head + 1) * rows - fromLast) * tk;
-      map.set(data.subarray(at, at + tk), head * tk);
-    }
-    return { data: map, dims: [heads, tk], type: "float32" };
+  const behind = typeof asked === "object" && asked.reduce === "entropy" ? 0 : 1;
+  return weights.map((map) => {
+    if (!("indices" in map)) return partOf(map, behind, fromLast) as Tensor<Float32Array>;
+    const { weights, indices } = map;
+    return { weights: partOf(weights, behind, fromLast), indices: partOf(indices, behind, fromLast) } as TopK;
   });
+}
+
+/** Of `[1, .., rows, ..]`, with `behind` dims behind the rows, one row: without these two dims. */
+function partOf({ data, dims, type }: Tensor<Float32Array> | TopK["indices"], behind: number, fromLast: number) {
+  const at = dims.length - 1 - behind;
+  const width = behind === 0 ? 1 : dims[at + 1];
+  const outer = data.length / (dims[at] * width);
+  const part = data.slice(0, outer * width);
+  for (let i = 0; i < outer; i++) {
+    const from = ((i + 1) * dims[at] - fromLast) * width;
+    part.set(data.subarray(from, from + width), i * width);
+  }
+  return { data: part, dims: [...dims.slice(1, at), ...dims.slice(at + 1)], type };
 }
