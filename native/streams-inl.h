@@ -209,9 +209,10 @@ XATTN_NOINLINE void addValues(const float *s, const void *values, int64_t first,
   enum { C = CAREFUL ? 1 : WIDE, WHOLE = 8 };
   int64_t c = 0;
   // Of one row that most models' dv fits: a stream is read faster in one go than in stripes.
-  if constexpr (N == 1 && !CAREFUL && WIDE * W < 64) {
-    for (; c + WHOLE * W <= dv; c += WHOLE * W) {
-      addColumns<N, WHOLE, powerUpTo4(ROOM / WHOLE), T, CAREFUL>(s, values, first + c, row, n, W, o + c, pitch);
+  if constexpr (N == 1 && WIDE * W < 64) {
+    enum { AT_ONCE = CAREFUL ? 1 : WHOLE, FEWER = powerUpTo4(ROOM / WHOLE) };
+    for (const int64_t end = dv / (WHOLE * W) * (WHOLE * W); c < end; c += AT_ONCE * W) {
+      addColumns<N, AT_ONCE, FEWER, T, CAREFUL>(s, values, first + c, row, n, W, o + c, pitch);
     }
   }
   for (; c + C * W <= dv; c += C * W) addColumns<N, C, U, T, CAREFUL>(s, values, first + c, row, n, W, o + c, pitch);

@@ -1,7 +1,7 @@
 // What masks, lengths, causal and window take away, and what a float mask adds.
 import { describe, expect, test } from "vitest";
 import { type Case, makeCase } from "./cases.js";
-import { expectAgreement } from "./compare.js";
+import { expectAgreement, expectSameBits } from "./compare.js";
 import { bias, fillRow, mask, run, SMALL, sizesOf } from "./small.js";
 
 describe("a float mask", () => {
@@ -102,6 +102,16 @@ describe("keys and values that are taken away", () => {
           expectAgreement(run(call), call); // NaN in those that see it
         }
       }
+    }
+  });
+
+  test("change no bit of the result, whatever they hold", () => {
+    for (const tq of [1, 2, 40]) {
+      const call = makeCase({ heads: 2, tq, tk: 70, d: 64, dv: 100 });
+      call.options = { mask: mask(tq, 70, (_, j) => j !== 5) };
+      const expected = run(call);
+      fillRow(call.value, 5, NaN);
+      expectSameBits(run(call).output, expected.output);
     }
   });
 
