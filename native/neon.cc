@@ -136,7 +136,7 @@ XATTN_INLINE vec fromSigned(const int8_t *p) {
   int8x8_t bytes = vreinterpret_s8_u32(vld1_dup_u32((const uint32_t *)p));
   return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(bytes))));
 }
-// 8 integers of 16 bits, of which n are there and the others 0, and 4 sums of products of their pairs.
+// 8 integers of 16 bits, of which n are there and the others 0, and 4 sums of products of neighbours.
 typedef int16x8_t shorts;
 typedef int32x4_t ints;
 XATTN_INLINE shorts widenBytes(const int8_t *p, int n) {
@@ -151,7 +151,7 @@ XATTN_INLINE ints noInts() {
   return vdupq_n_s32(0);
 }
 XATTN_INLINE ints addPairs(ints sum, shorts a, shorts b) {
-  return vmlal_high_s16(vmlal_s16(sum, vget_low_s16(a), vget_low_s16(b)), a, b);
+  return vaddq_s32(sum, vpaddq_s32(vmull_s16(vget_low_s16(a), vget_low_s16(b)), vmull_high_s16(a, b)));
 }
 XATTN_INLINE vec toFloats(ints a) {
   return vcvtq_f32_s32(a);
