@@ -332,12 +332,7 @@ template <int NV, int KR> struct Tile : Scores {
     return false;
   }
 
-  // o - o is 0 but for NaN and infinities.
-  bool isFinite() {
-    vec bad = broadcast(0.0f);
-    for (int64_t i = 0; i < p->dv * R; i += W) bad = add(bad, sub(load(o + i), load(o + i)));
-    return all(equal(bad, broadcast(0.0f)));
-  }
+  bool isFinite() { return areFinite(o, p->dv * R); }
 
   // o times a factor per row; row r goes to element index[r] of data.
   void unpack(const float *factor, Type type, void *data, const int64_t *index) {

@@ -227,13 +227,7 @@ struct Decode {
     }
   }
 
-  // o - o is 0 but for NaN and infinities.
-  bool isFinite() {
-    for (int64_t i = 0; i < rows.count * dvPadded; i++) {
-      if (!(o[i] - o[i] == 0)) return false;
-    }
-    return true;
-  }
+  bool isFinite() { return areFinite(o, rows.count * dvPadded); }
 
   // o times a factor per row; row r goes to element index[r] of data.
   void unpack(const float *factor, Type type, void *data, const int64_t *index) {

@@ -9,6 +9,13 @@ XATTN_INLINE float first(vec a) {
   return x[0];
 }
 
+// n floats in whole vectors. x - x is 0 but for NaN and infinities.
+XATTN_NOINLINE bool areFinite(const float *x, int64_t n) {
+  vec bad = broadcast(0.0f);
+  for (int64_t i = 0; i < n; i += W) bad = add(bad, sub(load(x + i), load(x + i)));
+  return all(equal(bad, broadcast(0.0f)));
+}
+
 XATTN_INLINE vec softCap(vec x, float cap) {
   const float inverse = 1 / cap; // of a subnormal one infinity, and 0 times that is NaN
   return mul(broadcast(cap), tanh(mul(x, broadcast(inverse < LARGEST ? inverse : LARGEST))));
