@@ -25,8 +25,8 @@ const { values: arg } = parseArgs({
 });
 
 const WIDTHS = [48, 10, 10, 9, 6, 7, 9];
-/** Seconds of a pass, long enough for caches to warm: others' inputs were read last. */
-const PASS = 5e-3;
+/** Seconds of a pass: others' inputs were read last, and a core that rested takes some milliseconds to its full speed. */
+const PASS = 30e-3;
 /** Seconds before a pass: onnxruntime's threads, those of wasm most of all, spin for a while after a call. */
 const REST = 100e-3;
 /** A peer this many times slower, and above a second, is left at the one call that was checked. */
