@@ -10,7 +10,7 @@ import {
   TransformerEncoder,
   TransformerEncoderLayer,
 } from "../src/nn/index.js";
-import { type Bias, below, decoderLayer, encoderLayer, type Matrix, multihead } from "./modules-oracle.js";
+import { type Bias, below, decoderLayer, encoderLayer, layerNorm, type Matrix, multihead } from "./modules-oracle.js";
 import {
   attentionDims,
   type Dims,
@@ -194,13 +194,17 @@ describe.each([
     const module = new TransformerDecoderLayer(options);
     const state = randomState(decoderLayerDims(sizes));
     module.loadStateDict(state);
-    const run = { causal: true, memoryKeyLengths: [7, 4], weights: true };
-    const { output, weights } = await module.forward(tgt, src, run);
-    const wanted = [0, 1].map((b) =>
-      decoderLayer(parametersOf(state), matrix(tgt, b), matrix(src, b), layer, [causal, upTo([7, 4][b])]),
-    );
+    const run = { causal: true, memoryKeyLengths: [7, 4], weights: true, selfWeights: true } as const;
+    const { output, weights, selfWeights } = await module.forward(tgt, src, run);
+    const p = parametersOf(state);
+    const wanted = [0, 1].map((b) => decoderLayer(p, matrix(tgt, b), matrix(src, b), layer, [causal, upTo([7, 4][b])]));
     expectClose(output, wanted);
     expect(weights?.dims).toEqual([2, 3, 5, 7]);
+    const own = [0, 1].flatMap((b) => {
+      const x = normFirst ? layerNorm(p, "norm1", matrix(tgt, b), layer.eps) : matrix(tgt, b);
+      return multihead(below(p, "self_attn."), [x, x, x], { heads: 3, bias: causal }).weights;
+    });
+    expectClose(selfWeights as never, own);
   });
 });
 
@@ -217,14 +221,18 @@ describe("stacks", () => {
   whole.loadStateDict(randomState(dims));
 
   test("a Transformer is its encoder, then its decoder, and says where every layer looked", async () => {
-    const run = { srcKeyLengths: [7, 4], memoryKeyLengths: [7, 4], causal: true, weights: true } as const;
-    const { output, weights } = await whole.forward(src, tgt, run);
+    const run = { memoryKeyLengths: [7, 4], causal: true, weights: true, selfWeights: true } as const;
+    const { srcWeights, ...result } = await whole.forward(src, tgt, {
+      srcKeyLengths: [7, 4],
+      srcWeights: true,
+      ...run,
+    });
     const { output: memory, weights: own } = await whole.encoder.forward(src, { keyLengths: [7, 4], weights: true });
-    const decoded = await whole.decoder.forward(tgt, memory, { causal: true, memoryKeyLengths: [7, 4], weights: true });
-    expect(output).toEqual(decoded.output);
-    expect(weights).toEqual(decoded.weights);
-    expect(weights?.map((each) => each.dims)).toEqual(Array(3).fill([2, 3, 5, 7]));
-    expect(own?.map((each) => each.dims)).toEqual(Array(2).fill([2, 3, 7, 7]));
+    expect(srcWeights).toEqual(own);
+    expect(result).toEqual(await whole.decoder.forward(tgt, memory, run));
+    expect(result.weights?.map((each) => each.dims)).toEqual(Array(3).fill([2, 3, 5, 7]));
+    expect(result.selfWeights?.map((each) => each.dims)).toEqual(Array(3).fill([2, 3, 5, 5]));
+    expect(srcWeights?.map((each) => each.dims)).toEqual(Array(2).fill([2, 3, 7, 7]));
   });
 
   test("all modules give the maps that are asked for, per layer", async () => {
@@ -240,6 +248,15 @@ describe("stacks", () => {
       },
       step: async (weights: true | MapOptions) =>
         whole.decoder.step(tgt, await whole.decoder.start(memory), { weights }),
+      own: async (asked: true | MapOptions) => {
+        const { output, selfWeights } = await whole.decoder.forward(tgt, memory, { selfWeights: asked });
+        return { output, ...(selfWeights && { weights: selfWeights }) };
+      },
+      ownOfStep: async (asked: true | MapOptions) => {
+        const state = await whole.decoder.start(memory);
+        const { output, selfWeights } = await whole.decoder.step(tgt, state, { selfWeights: asked });
+        return { output, ...(selfWeights && { weights: selfWeights }) };
+      },
     };
     for (const call of Object.values(calls)) {
       const all = await call(true);

@@ -12,6 +12,7 @@ import {
   type AnyMap,
   type Causal,
   checkNames,
+  type DecoderResult,
   type MapOf,
   type ModuleResult,
   type RunOptions,
@@ -28,9 +29,20 @@ export interface MemoryVisibility {
   memoryKeyLengths?: AttentionOptions["keyLengths"];
 }
 
+/** Options of every call of a decoder. */
+export interface DecoderRunOptions<
+  Asked extends boolean | MapOptions = boolean | MapOptions,
+  Own extends boolean | MapOptions = boolean | MapOptions,
+> extends RunOptions<Asked> {
+  /** As `weights`, which are those of the cross-attention: the weights of the self-attention. */
+  selfWeights?: Own | undefined;
+}
+
 /** Options of a decoder's forward(): `mask`, `keyLengths` and `causal` are for the self-attention. */
-export interface DecoderForwardOptions<Asked extends boolean | MapOptions = boolean | MapOptions>
-  extends RunOptions<Asked>,
+export interface DecoderForwardOptions<
+  Asked extends boolean | MapOptions = boolean | MapOptions,
+  Own extends boolean | MapOptions = boolean | MapOptions,
+> extends DecoderRunOptions<Asked, Own>,
     Visibility,
     MemoryVisibility {
   causal?: Causal;
@@ -43,6 +55,7 @@ export const DECODER_NAMES = [
   "memoryMask",
   "memoryKeyLengths",
   "weights",
+  "selfWeights",
   "threads",
   "signal",
 ];
@@ -72,16 +85,17 @@ export class TransformerDecoderLayer extends TransformerLayer {
   /**
    * @param tgt `[batch, t, dModel]` or `[t, dModel]`
    * @param memory `[batch, tk, dModel]`, a batch of 1 being everybody's, or `[tk, dModel]`
-   * @returns weights of the cross-attention, `[batch, nhead, t, tk]`, or what was asked for of them
+   * @returns weights of the cross-attention, `[batch, nhead, t, tk]`, selfWeights of the self-attention,
+   * `[batch, nhead, t, t]`, or what was asked for of them
    */
-  async forward<const Asked extends boolean | MapOptions = false>(
+  async forward<const Asked extends boolean | MapOptions = false, const Own extends boolean | MapOptions = false>(
     tgt: TensorLike,
     memory: TensorLike,
-    options: DecoderForwardOptions<Asked> = {},
-  ): Promise<ModuleResult<MapOf<Asked>>> {
+    options: DecoderForwardOptions<Asked, Own> = {},
+  ): Promise<DecoderResult<MapOf<Asked>, MapOf<Own>>> {
     checkNames(options, DECODER_NAMES);
     const result = await this.apply(...targetAndMemory(tgt, memory, this.dModel), options);
-    return result as ModuleResult<MapOf<Asked>>;
+    return result as DecoderResult<MapOf<Asked>, MapOf<Own>>;
   }
 
   /** For other modules: x and memory are as targetAndMemory() gives them. */
@@ -90,12 +104,13 @@ export class TransformerDecoderLayer extends TransformerLayer {
     memory: Activations,
     { memoryMask, memoryKeyLengths, ...options }: DecoderForwardOptions,
   ) {
-    const { weights, mask, keyLengths, causal, ...run } = options;
+    const { weights, selfWeights, mask, keyLengths, causal, ...run } = options;
     const { selfAttn, multiheadAttn } = this;
+    const own = { ...run, mask, keyLengths, causal, weights: selfWeights };
     const cross = { ...run, mask: memoryMask, keyLengths: memoryKeyLengths, weights };
     return this.through(
       x,
-      (x) => selfAttn.attendOnce(x, x, x, { ...run, mask, keyLengths, causal }),
+      (x) => selfAttn.attendOnce(x, x, x, own),
       (x) => multiheadAttn.attendOnce(x, memory, memory, cross),
       run,
     );
@@ -118,7 +133,7 @@ export class TransformerDecoderLayer extends TransformerLayer {
     { own, memory }: LayerState,
     { positions, ...visibility }: Reach,
     { memoryMask, memoryKeyLengths }: MemoryVisibility,
-    { weights, ...run }: RunOptions,
+    { weights, selfWeights, ...run }: DecoderRunOptions,
   ) {
     const { selfAttn, multiheadAttn } = this;
     const cross = { ...run, mask: memoryMask, keyLengths: memoryKeyLengths, weights };
@@ -129,7 +144,7 @@ export class TransformerDecoderLayer extends TransformerLayer {
         own.append(key, value);
         giveBack(key.data);
         giveBack(value.data);
-        return selfAttn.attend(x, own, { ...run, ...visibility }, positions);
+        return selfAttn.attend(x, own, { ...run, ...visibility, weights: selfWeights }, positions);
       },
       (x) => multiheadAttn.attend(x, memory, cross),
       run,
@@ -139,17 +154,12 @@ export class TransformerDecoderLayer extends TransformerLayer {
   /** The layer around any self- and cross-attention. */
   async through(x: Activations, attendSelf: Attend, attendMemory: Attend, run: RunOptions) {
     const [norm1, norm2, norm3] = this.norms;
-    let weights: AnyMap | undefined;
-    const own = await this.residual(x, norm1, async (x) => (await attendSelf(x)).output);
-    const crossed = await this.residual(own, norm2, async (x) => {
-      const result = await attendMemory(x);
-      weights = result.weights;
-      return result.output;
-    });
-    giveBack(own.data);
-    const output = await this.residual(crossed, norm3, (x) => this.feedForward(x, run));
-    giveBack(crossed.data);
-    return { output, ...(weights && { weights }) };
+    const own = await this.residual(x, norm1, attendSelf);
+    const crossed = await this.residual(own.output, norm2, attendMemory);
+    giveBack(own.output.data);
+    const result = await this.residual(crossed.output, norm3, (x) => this.feedForward(x, run));
+    giveBack(crossed.output.data);
+    return { ...crossed, ...result, ...(own.weights && { selfWeights: own.weights }) };
   }
 }
 

@@ -6,11 +6,12 @@ import { activations } from "./activations.js";
 import {
   DECODER_NAMES,
   type DecoderForwardOptions,
+  type DecoderRunOptions,
   type MemoryVisibility,
   TransformerDecoderLayer,
   targetAndMemory,
 } from "./decoder-layer.js";
-import { checkNames, type MapOf, type ModuleResult, type RunOptions } from "./options.js";
+import { checkNames, type DecoderResult, type MapOf, type RunOptions } from "./options.js";
 import { Stack, type StackOptions } from "./stack.js";
 import { DecoderState } from "./state.js";
 
@@ -38,17 +39,18 @@ export class TransformerDecoder extends Stack<TransformerDecoderLayer> {
   /**
    * @param tgt `[batch, t, dModel]` or `[t, dModel]`
    * @param memory `[batch, tk, dModel]`, a batch of 1 being everybody's, or `[tk, dModel]`
-   * @returns weights of the cross-attention of every layer, `[batch, nhead, t, tk]`, or what was asked for of them
+   * @returns of every layer: weights of the cross-attention, `[batch, nhead, t, tk]`, selfWeights of the self-attention,
+   * `[batch, nhead, t, t]`, or what was asked for of them
    */
-  async forward<const Asked extends boolean | MapOptions = false>(
+  async forward<const Asked extends boolean | MapOptions = false, const Own extends boolean | MapOptions = false>(
     tgt: TensorLike,
     memory: TensorLike,
-    options: DecoderForwardOptions<Asked> = {},
-  ): Promise<ModuleResult<MapOf<Asked>[]>> {
+    options: DecoderForwardOptions<Asked, Own> = {},
+  ): Promise<DecoderResult<MapOf<Asked>[], MapOf<Own>[]>> {
     checkNames(options, DECODER_NAMES);
     const [x, encoded] = targetAndMemory(tgt, memory, this.dModel);
-    const result = await this.through(x, options, (layer, x) => layer.apply(x, encoded, options));
-    return result as ModuleResult<MapOf<Asked>[]>;
+    const result = await this.through(x, (layer, x) => layer.apply(x, encoded, options));
+    return result as DecoderResult<MapOf<Asked>[], MapOf<Own>[]>;
   }
 
   /**
@@ -71,14 +73,15 @@ export class TransformerDecoder extends Stack<TransformerDecoderLayer> {
    * @param token embedded, of the memory's rank: `[batch, t, dModel]`, where t is any number of tokens that follow each
    * other, or after state.reorder() one token for each beam
    * @param state grows; after an error or an abort it is as it was before
-   * @returns weights of the cross-attention of every layer, `[batch, nhead, t, tk]`, or what was asked for of them
+   * @returns of every layer, as forward() does: weights, selfWeights over the tokens so far, those of all
+   * beams
    */
-  async step<const Asked extends boolean | MapOptions = false>(
+  async step<const Asked extends boolean | MapOptions = false, const Own extends boolean | MapOptions = false>(
     token: TensorLike,
     state: DecoderState,
-    options: RunOptions<Asked> = {},
-  ): Promise<ModuleResult<MapOf<Asked>[]>> {
-    checkNames(options, ["weights", "threads", "signal"]);
+    options: DecoderRunOptions<Asked, Own> = {},
+  ): Promise<DecoderResult<MapOf<Asked>[], MapOf<Own>[]>> {
+    checkNames(options, ["weights", "selfWeights", "threads", "signal"]);
     if (!(state instanceof DecoderState)) throw wrongKind("state", "a DecoderState, from start()", state);
     if (state.layers.length !== this.layers.length) {
       throw wrongValue("state", `a state of ${this.layers.length} layers`, state.layers.length);
@@ -89,8 +92,8 @@ export class TransformerDecoder extends Stack<TransformerDecoderLayer> {
       throw wrongValue("token.dims", `[${[...state.outer, "t", this.dModel].join(", ")}] (as "memory")`, x.dims);
     }
     const result = await state.grow(x.dims[outer.length], (reach) =>
-      this.through(x, options, (layer, x, i) => layer.step(x, state.layers[i], reach, state.visibility, options)),
+      this.through(x, (layer, x, i) => layer.step(x, state.layers[i], reach, state.visibility, options)),
     );
-    return result as ModuleResult<MapOf<Asked>[]>;
+    return result as DecoderResult<MapOf<Asked>[], MapOf<Own>[]>;
   }
 }

@@ -56,16 +56,11 @@ export class TransformerEncoderLayer extends TransformerLayer {
 
   /** For other modules: x is as activations() gives it. */
   async apply(x: Activations, options: EncoderForwardOptions): Promise<ModuleResult<AnyMap>> {
-    let weights: AnyMap | undefined;
     const [norm1, norm2] = this.norms;
-    const attended = await this.residual(x, norm1, async (x) => {
-      const result = await this.selfAttn.attendOnce(x, x, x, options);
-      weights = result.weights;
-      return result.output;
-    });
-    const output = await this.residual(attended, norm2, (x) => this.feedForward(x, options));
-    giveBack(attended.data);
-    return { output, ...(weights && { weights }) };
+    const own = await this.residual(x, norm1, (x) => this.selfAttn.attendOnce(x, x, x, options));
+    const result = await this.residual(own.output, norm2, (x) => this.feedForward(x, options));
+    giveBack(own.output.data);
+    return { ...own, ...result };
   }
 }
 
@@ -91,7 +86,7 @@ export class TransformerEncoder extends Stack<TransformerEncoderLayer> {
   ): Promise<ModuleResult<MapOf<Asked>[]>> {
     checkNames(options, FORWARD_NAMES);
     const x = activations("src", src, this.dModel);
-    const result = await this.through(x, options, (layer, x) => layer.apply(x, options));
+    const result = await this.through(x, (layer, x) => layer.apply(x, options));
     return result as ModuleResult<MapOf<Asked>[]>;
   }
 }

@@ -1,7 +1,12 @@
-export type { Activation, WeightType } from "../blocks/index.js";
+export type { Activation, RotaryOptions, WeightType } from "../blocks/index.js";
 export { type BeamSearchOptions, beamSearch, type Hypothesis } from "./beam.js";
 export { type StartOptions, TransformerDecoder } from "./decoder.js";
-export { type DecoderForwardOptions, type MemoryVisibility, TransformerDecoderLayer } from "./decoder-layer.js";
+export {
+  type DecoderForwardOptions,
+  type DecoderRunOptions,
+  type MemoryVisibility,
+  TransformerDecoderLayer,
+} from "./decoder-layer.js";
 export {
   type EncoderForwardOptions,
   TransformerEncoder,
@@ -13,8 +18,13 @@ export { Linear, type LinearOptions } from "./linear.js";
 export { Module } from "./module.js";
 export { MultiheadAttention, type MultiheadAttentionOptions, type MultiheadForwardOptions } from "./multihead.js";
 export { LayerNorm, type LayerNormOptions } from "./norm.js";
-export type { Causal, ModuleResult, RunOptions, Visibility } from "./options.js";
+export type { Causal, DecoderResult, ModuleResult, RunOptions, Visibility } from "./options.js";
 export type { Found, Prediction, SearchModel, SearchOptions, StepOptions } from "./search.js";
 export type { StackOptions } from "./stack.js";
 export type { DecoderState } from "./state.js";
-export { Transformer, type TransformerForwardOptions, type TransformerOptions } from "./transformer.js";
+export {
+  Transformer,
+  type TransformerForwardOptions,
+  type TransformerOptions,
+  type TransformerResult,
+} from "./transformer.js";

@@ -6,7 +6,7 @@ import { Linear } from "./linear.js";
 import { Module } from "./module.js";
 import type { MultiheadAttentionOptions } from "./multihead.js";
 import { LayerNorm } from "./norm.js";
-import { type RunOptions, withDefaults } from "./options.js";
+import { type AnyMap, type ModuleResult, type RunOptions, withDefaults } from "./options.js";
 import { borrow, giveBack } from "./scratch.js";
 
 /** Options of torch.nn.TransformerEncoderLayer and torch.nn.TransformerDecoderLayer. */
@@ -79,26 +79,23 @@ export abstract class TransformerLayer extends Module {
     );
   }
 
-  /** x + part(x), which is in new memory, with the norm where normFirst says. */
+  /** x + part(x), which is in new memory, with the norm where normFirst says, and the part's weights. */
   protected async residual(
     x: Activations,
     norm: LayerNorm,
-    part: (x: Activations) => Promise<Activations>,
-  ): Promise<Activations> {
-    if (this.normFirst) {
-      const normed = norm.apply(x, borrow(x.data.length));
-      const sum = addTo(await part(normed), x);
-      giveBack(normed.data);
-      return sum;
-    }
-    const sum = addTo(await part(x), x);
-    return norm.apply(sum, sum.data);
+    part: (x: Activations) => Promise<ModuleResult<AnyMap>>,
+  ): Promise<ModuleResult<AnyMap>> {
+    const normed = this.normFirst ? norm.apply(x, borrow(x.data.length)) : x;
+    const { output, ...maps } = await part(normed);
+    const sum = addTo(output, x);
+    if (this.normFirst) giveBack(normed.data);
+    return { output: this.normFirst ? sum : norm.apply(sum, sum.data), ...maps };
   }
 
-  protected async feedForward(x: Activations, options: RunOptions): Promise<Activations> {
+  protected async feedForward(x: Activations, options: RunOptions): Promise<ModuleResult<never>> {
     const hidden = await this.linear1.apply(x, options);
     const output = await this.linear2.apply(hidden, options);
     giveBack(hidden.data);
-    return output;
+    return { output };
   }
 }

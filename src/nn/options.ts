@@ -33,6 +33,12 @@ export interface ModuleResult<Weights> {
   weights?: Weights;
 }
 
+/** What a module with two attentions gives: `weights` are those of the cross-attention. */
+export interface DecoderResult<Weights, Own> extends ModuleResult<Weights> {
+  /** Weights of the self-attention. There when they were asked for. */
+  selfWeights?: Own;
+}
+
 /** The weights or what was asked for of them. */
 export type AnyMap = Tensor<Float32Array> | TopK;
 

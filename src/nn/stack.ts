@@ -4,7 +4,7 @@ import type { Activations } from "./activations.js";
 import { LAYER_DEFAULTS, type LayerOptions, type TransformerLayer } from "./layer.js";
 import { Module } from "./module.js";
 import { LayerNorm } from "./norm.js";
-import { type AnyMap, type ModuleResult, type RunOptions, withDefaults } from "./options.js";
+import { type AnyMap, type DecoderResult, withDefaults } from "./options.js";
 import { giveBack } from "./scratch.js";
 
 /** Options of a stack of layers. */
@@ -35,19 +35,24 @@ export abstract class Stack<Layer extends TransformerLayer> extends Module {
     return this.layers[0].dModel;
   }
 
-  /** One layer after the other, and the norm; the weights of every layer where they were asked for. */
+  /** One layer after the other, and the norm; lists of the maps that every layer gives. */
   protected async through(
     x: Activations,
-    options: RunOptions,
-    apply: (layer: Layer, x: Activations, i: number) => Promise<ModuleResult<AnyMap>>,
-  ): Promise<ModuleResult<AnyMap[]>> {
-    const maps: AnyMap[] = [];
+    apply: (layer: Layer, x: Activations, i: number) => Promise<DecoderResult<AnyMap, AnyMap>>,
+  ): Promise<DecoderResult<AnyMap[], AnyMap[]>> {
+    const weights: AnyMap[] = [];
+    const selfWeights: AnyMap[] = [];
     for (const [i, layer] of this.layers.entries()) {
-      const { output, weights } = await apply(layer, x, i);
+      const result = await apply(layer, x, i);
       if (i > 0) giveBack(x.data);
-      x = output;
-      if (weights) maps.push(weights);
+      x = result.output;
+      if (result.weights) weights.push(result.weights);
+      if (result.selfWeights) selfWeights.push(result.selfWeights);
     }
-    return { output: this.norm ? this.norm.apply(x, x.data) : x, ...(options.weights && { weights: maps }) };
+    return {
+      output: this.norm ? this.norm.apply(x, x.data) : x,
+      ...(weights.length > 0 && { weights }),
+      ...(selfWeights.length > 0 && { selfWeights }),
+    };
   }
 }

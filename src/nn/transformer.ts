@@ -6,7 +6,7 @@ import { DECODER_NAMES, type DecoderForwardOptions } from "./decoder-layer.js";
 import { TransformerEncoder } from "./encoder.js";
 import { LAYER_DEFAULTS, type LayerOptions } from "./layer.js";
 import { Module } from "./module.js";
-import { checkNames, type MapOf, type ModuleResult, type Visibility, withDefaults } from "./options.js";
+import { checkNames, type DecoderResult, type MapOf, type Visibility, withDefaults } from "./options.js";
 
 /** Options of torch.nn.Transformer. */
 export interface TransformerOptions extends Partial<LayerOptions> {
@@ -16,10 +16,21 @@ export interface TransformerOptions extends Partial<LayerOptions> {
 }
 
 /** Options of Transformer.forward(): those of the decoder, and what the tokens of the source see of each other. */
-export interface TransformerForwardOptions<Asked extends boolean | MapOptions = boolean | MapOptions>
-  extends DecoderForwardOptions<Asked> {
+export interface TransformerForwardOptions<
+  Asked extends boolean | MapOptions = boolean | MapOptions,
+  Own extends boolean | MapOptions = boolean | MapOptions,
+  Source extends boolean | MapOptions = boolean | MapOptions,
+> extends DecoderForwardOptions<Asked, Own> {
   srcMask?: Visibility["mask"];
   srcKeyLengths?: Visibility["keyLengths"];
+  /** As `weights`: the weights of the encoder's self-attention. */
+  srcWeights?: Source | undefined;
+}
+
+/** What a Transformer gives: of every layer of its decoder, and of its encoder. */
+export interface TransformerResult<Weights, Own, Source> extends DecoderResult<Weights, Own> {
+  /** Weights of the encoder's self-attention. There when they were asked for. */
+  srcWeights?: Source;
 }
 
 const DEFAULTS = { ...LAYER_DEFAULTS, dModel: 512, nhead: 8, numEncoderLayers: 6, numDecoderLayers: 6 };
@@ -54,17 +65,23 @@ export class Transformer extends Module {
   /**
    * @param src `[batch, tk, dModel]` or `[tk, dModel]`
    * @param tgt `[batch, t, dModel]` or `[t, dModel]`
-   * @returns weights of the cross-attention of every decoder layer, `[batch, nhead, t, tk]`, or what was asked for of them
+   * @returns of every decoder layer: weights of the cross-attention, `[batch, nhead, t, tk]`, selfWeights `[batch, nhead,
+   * t, t]`; srcWeights of every encoder layer, `[batch, nhead, tk, tk]`; or what was asked for of them
    */
-  async forward<const Asked extends boolean | MapOptions = false>(
+  async forward<
+    const Asked extends boolean | MapOptions = false,
+    const Own extends boolean | MapOptions = false,
+    const Source extends boolean | MapOptions = false,
+  >(
     src: TensorLike,
     tgt: TensorLike,
-    options: TransformerForwardOptions<Asked> = {},
-  ): Promise<ModuleResult<MapOf<Asked>[]>> {
-    checkNames(options, [...DECODER_NAMES, "srcMask", "srcKeyLengths"]);
-    const { srcMask: mask, srcKeyLengths: keyLengths, ...decoding } = options;
+    options: TransformerForwardOptions<Asked, Own, Source> = {},
+  ): Promise<TransformerResult<MapOf<Asked>[], MapOf<Own>[], MapOf<Source>[]>> {
+    checkNames(options, [...DECODER_NAMES, "srcMask", "srcKeyLengths", "srcWeights"]);
+    const { srcMask: mask, srcKeyLengths: keyLengths, srcWeights, ...decoding } = options;
     const { threads, signal } = options;
-    const { output: memory } = await this.encoder.forward(src, { mask, keyLengths, threads, signal });
-    return this.decoder.forward<Asked>(tgt, memory, decoding);
+    const encoded = await this.encoder.forward(src, { mask, keyLengths, weights: srcWeights, threads, signal });
+    const result = await this.decoder.forward<Asked, Own>(tgt, encoded.output, decoding);
+    return { ...result, ...(encoded.weights && { srcWeights: encoded.weights }) };
   }
 }
