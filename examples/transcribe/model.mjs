@@ -87,7 +87,11 @@ export class Moonshine {
     const maxLength = Math.floor((samples.length / RATE) * TOKENS_A_SECOND);
     const found = greedy(model, { prompt: [START], end: END, maxLength, weights, signal: run.signal });
     const text = new TokenText(this.#vocabulary);
-    for await (const each of found) yield { ...each, text: text.next(each.token) };
+    try {
+      for await (const each of found) yield { ...each, text: text.next(each.token) };
+    } finally {
+      state[Symbol.dispose]();
+    }
   }
 
   /** `[1, frames, 288]`. @param {Float32Array} samples @param {RunOptions} run */
