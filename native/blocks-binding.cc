@@ -13,7 +13,7 @@ namespace {
 // Parameters in the order of the block, and arrays in the order of the arguments.
 #define XATTN_LINEAR(field, array)                                                                         \
   field(rows) field(inputs) field(outputs) field(stride) field(type) field(activation) field(gated)        \
-  field(wanted) array(x) array(weights) array(scales) array(bias) array(y)
+  field(wanted) array(x) array(weights) array(scales) array(bias) array(residual) array(y)
 #define XATTN_NORM(field, array)                                                                           \
   field(rows) field(width) field(centred) field(eps) array(x) array(weight) array(bias) array(y)
 #define XATTN_EMBEDDING(field, array)                                                                      \
@@ -32,7 +32,7 @@ const char *const FIELDS[] = {
 // clang-format on
 
 // Arguments of a call: index of the kernel, parameter block, arrays, and for asynchronous calls the cell that cancels.
-enum { KERNEL, BLOCK, FIRST_ARRAY, LINEAR_ARRAYS = 5, CANCEL = FIRST_ARRAY + LINEAR_ARRAYS, ARGUMENTS };
+enum { KERNEL, BLOCK, FIRST_ARRAY, LINEAR_ARRAYS = 6, CANCEL = FIRST_ARRAY + LINEAR_ARRAYS, ARGUMENTS };
 
 struct Values {
   napi_env env;
@@ -111,7 +111,7 @@ struct LinearJob : AsyncJob {
   }
 };
 
-// linear(kernel, block, x, weights, scales, bias, y)
+// linear(kernel, block, x, weights, scales, bias, residual, y)
 napi_value linear(napi_env env, napi_callback_info info) {
   Values values(env, info);
   return guarded(env, [&]() -> napi_value {
@@ -121,7 +121,7 @@ napi_value linear(napi_env env, napi_callback_info info) {
   });
 }
 
-// linearAsync(kernel, block, x, weights, scales, bias, y, cancel): a promise of undefined.
+// linearAsync(kernel, block, x, weights, scales, bias, residual, y, cancel): a promise of undefined.
 napi_value linearAsync(napi_env env, napi_callback_info info) {
   Values values(env, info);
   const auto make = [&] { return std::make_unique<LinearJob>(values); };

@@ -10,8 +10,8 @@ extern "C" {
 typedef enum Stored { XATTN_STORED_FLOAT32, XATTN_STORED_BFLOAT16, XATTN_STORED_INT8, XATTN_STORED_QUADS } Stored;
 typedef enum Activation { XATTN_NONE, XATTN_RELU, XATTN_GELU, XATTN_GELU_TANH, XATTN_SILU, XATTN_TANH } Activation;
 
-// y = activation(x W^T + bias). Gated: W has a second half of `outputs` rows, G, and
-// y = activation(x G^T + bias of G) * (x W^T + bias of W).
+// y = activation(x W^T + bias) + residual. Gated: W has a second half of `outputs` rows, G, and
+// y = activation(x G^T + bias of G) * (x W^T + bias of W) + residual.
 typedef struct Linear {
   int64_t rows, inputs, outputs;
   int64_t stride; // elements from one row of x to the next
@@ -20,10 +20,11 @@ typedef struct Linear {
   int64_t gated;  // nonzero: yes
   int64_t wanted; // at most so many threads; 0: the pool's size
   const float *x;
-  const void *weights; // as pack() laid them out
-  const float *scales; // per row of W, where they are int8
-  const float *bias;   // per row of W, or NULL
-  float *y;            // [rows, outputs]
+  const void *weights;   // as pack() laid them out
+  const float *scales;   // per row of W, where they are int8
+  const float *bias;     // per row of W, or NULL
+  const float *residual; // [rows, outputs], or NULL; may be y
+  float *y;              // [rows, outputs]
 } Linear;
 
 // y = (x - mean) / sqrt(mean square + eps) * weight + bias; not centred: without the mean. y may be x.

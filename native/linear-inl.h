@@ -144,12 +144,14 @@ XATTN_NOINLINE void finishPatch(const Patch &c) {
     const int64_t first = firstOutput(p, c.panel + q), end = smaller(p->outputs, first + PANEL);
     for (int64_t r = 0; r < c.rows; r++) {
       const float *sums = c.sums + q * c.step() + r * PANEL;
-      float *y = p->y + (c.row + r) * p->outputs;
+      const int64_t at = (c.row + r) * p->outputs;
+      float *y = p->y + at;
       for (int64_t o = first; o < end; o += W, sums += W) {
         const int n = (int)smaller(W, end - o);
         vec a = shifted(p, sums, o, n);
         const vec b = activate(p->activation, p->gated ? shifted(p, sums + c.step(), p->outputs + o, n) : a);
         a = p->gated ? mul(a, b) : b;
+        if (p->residual) a = add(a, loadSome(p->residual + at + o, n));
         if (n == W)
           store(y + o, a);
         else

@@ -99,6 +99,21 @@ const layers: Wrong[] = [
     },
   ],
   [
+    "a residual of another length",
+    RangeError,
+    '"residual.length" expected 6 (2 rows of 3), got 7',
+    () => linear().applySync(x(8), { residual: x(7) }),
+  ],
+  [
+    "a residual that overlaps a part of out",
+    RangeError,
+    '"out" expected memory apart from "residual", got an overlap',
+    () => {
+      const memory = x(7);
+      return linear().applySync(x(8), { residual: memory.subarray(0, 6), out: memory.subarray(1) });
+    },
+  ],
+  [
     "no threads",
     RangeError,
     '"threads" expected an integer of at least 1, got 0',
@@ -231,6 +246,8 @@ describe("An asynchronous call", () => {
     const Resizable = ArrayBuffer as unknown as new (length: number, options: object) => ArrayBuffer;
     const memory = new Float32Array(new Resizable(16, { maxByteLength: 32 }));
     await expect(linear().apply(memory)).rejects.toThrow('"x" expected a buffer of fixed length');
+    const residual = memory.subarray(0, 3);
+    await expect(linear().apply(x(4), { residual })).rejects.toThrow('"residual" expected a buffer of fixed length');
   });
 
   test("rejects where its input was transferred on the way", async () => {

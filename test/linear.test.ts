@@ -256,6 +256,31 @@ describe("bits", () => {
   });
 });
 
+describe("a residual", () => {
+  const sizes = [
+    [1, 64, 40, false],
+    [7, 65, 66, true],
+    [26, 130, 300, false],
+  ] as const;
+
+  test.each(TYPES)("is added to what a layer of type %s gives, in memory of its own or the output's", async (type) => {
+    for (const [rows, inputs, outputs, gated] of sizes) {
+      const { x, weight, bias } = makeLinear(rows, inputs, gated ? 2 * outputs : outputs);
+      const layer = new Linear(weight, bias, { type, activation: "silu", gated });
+      const residual = normal(new Random(5), [rows, outputs]).data as Float32Array;
+      const plain = layer.applySync(x);
+      const summed = layer.applySync(x, { residual });
+      plain.forEach((y, at) => {
+        const sum = y + residual[at];
+        expect(Math.abs(summed[at] - sum), `[${at}]`).toBeLessThanOrEqual(2 * U * Math.max(Math.abs(y), Math.abs(sum)));
+      });
+      const own = residual.slice();
+      expect(await layer.apply(x, { residual: own, out: own })).toBe(own);
+      expect(own).toEqual(summed);
+    }
+  });
+});
+
 describe("calls", () => {
   test("write to out and nowhere else", async () => {
     const { x, weight } = makeLinear(5, 30, 21);

@@ -38,6 +38,8 @@ export interface LinearCall {
   rows: number;
   /** Elements from one row of x to the next; less than `inputs` where they overlap. */
   stride: number;
+  /** `[rows, outputs]`, added to what the layer gives; y, or apart from it. */
+  residual: Float32Array | undefined;
   /** `[rows, outputs]` */
   y: Float32Array;
   /** At most so many; 0: the pool's size. */

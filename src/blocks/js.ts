@@ -75,7 +75,7 @@ function* linearSteps(call: LinearCall): Generator<void> {
 }
 
 function finishTile(call: LinearCall, row: number, rows: number, output: number, outputs: number): void {
-  const { layer, y } = call;
+  const { layer, residual, y } = call;
   const activate = ACTIVATE[layer.activation];
   multiplyTile(call, row, rows, output, outputs);
   if (layer.gated) {
@@ -85,8 +85,8 @@ function finishTile(call: LinearCall, row: number, rows: number, output: number,
   for (let r = 0; r < rows; r++) {
     const to = (row + r) * layer.outputs + output;
     for (let j = 0; j < outputs; j++) {
-      const product = activate(scores[r * KEYS + j]);
-      y[to + j] = layer.gated ? product * hidden[r * KEYS + j] : product;
+      const active = activate(scores[r * KEYS + j]);
+      y[to + j] = (layer.gated ? active * hidden[r * KEYS + j] : active) + (residual ? residual[to + j] : 0);
     }
   }
 }

@@ -5,7 +5,7 @@ import { checkSignal, integer } from "../options.js";
 import type { Backend } from "../problem.js";
 import type { TensorLike } from "../tensor.js";
 import type { Activation, Layer, LinearCall, WeightType } from "./calls.js";
-import { checkApart, floats, oneOf, resultOf, rowsOf, withDefaults } from "./check.js";
+import { checkApart, checkSameOrApart, floats, floatsOf, oneOf, resultOf, rowsOf, withDefaults } from "./check.js";
 import { float32, roundWeights, weightView } from "./weights.js";
 
 export interface LinearOptions {
@@ -29,6 +29,8 @@ export interface LinearOptions {
 
 /** Of one call. */
 export interface ApplyOptions {
+  /** Added to the output, of its exact length: `out` itself, or apart from it. */
+  residual?: Float32Array | undefined;
   /** Takes the output: of its exact length, apart from x. */
   out?: Float32Array | undefined;
   /** At most so many threads; the pool's size by default. */
@@ -42,6 +44,7 @@ export interface AsyncApplyOptions extends ApplyOptions {
 
 const LINEAR_DEFAULTS = { type: "float32" as WeightType, activation: "none" as Activation, gated: false };
 const APPLY_DEFAULTS = {
+  residual: undefined as Float32Array | undefined,
   out: undefined as Float32Array | undefined,
   threads: undefined as number | undefined,
   signal: undefined as AbortSignal | undefined,
@@ -87,12 +90,11 @@ export class PackedLayer {
   async apply(x: Float32Array, rows: number, stride: number, options: AsyncApplyOptions | undefined) {
     const { call, signal } = this.#check(x, rows, stride, options);
     checkSignal(signal);
-    checkFixed("x", x);
-    checkFixed("out", call.y);
+    const arrays = Object.entries({ x, residual: call.residual ?? x, out: call.y });
+    for (const [name, array] of arrays) checkFixed(name, array);
     signal?.throwIfAborted();
     if (rows > 0) await this.#backend.blocks.linearAsync(call, signal);
-    checkAttached("x", x);
-    checkAttached("out", call.y);
+    for (const [name, array] of arrays) checkAttached(name, array);
     return call.y;
   }
 
@@ -104,19 +106,23 @@ export class PackedLayer {
   }
 
   #check(x: Float32Array, rows: number, stride: number, options: AsyncApplyOptions | undefined) {
-    const { out, threads, signal } = withDefaults(options, APPLY_DEFAULTS);
+    const { residual, out, threads, signal } = withDefaults(options, APPLY_DEFAULTS);
     const { layer } = this;
     const most = threads === undefined ? 0 : integer("threads", threads, 1);
-    const y = resultOf(out, rows * layer.outputs, `${rows} rows of ${layer.outputs}`);
+    const [length, why] = [rows * layer.outputs, `${rows} rows of ${layer.outputs}`];
+    if (residual !== undefined) floatsOf("residual", residual, length, why);
+    const y = resultOf(out, length, why);
     checkApart(y, "x", x);
-    const call: LinearCall = { layer, x, rows, stride, y, threads: most };
+    if (residual !== undefined) checkSameOrApart(y, "residual", residual);
+    const call: LinearCall = { layer, x, rows, stride, residual, y, threads: most };
     return { call, signal };
   }
 }
 
 /**
- * `activation(x weight^T + bias)`, with weights packed once for the kernels: torch.nn.Linear, with the activation in the
- * same pass. A row of the output has the same bits whatever other rows come with it and however many threads work.
+ * `activation(x weight^T + bias) + residual`, with weights packed once for the kernels: torch.nn.Linear, with the activation
+ * and a residual sum in the same pass. A row of the output has the same bits whatever other rows come with it and however
+ * many threads work.
  *
  * Weights of type "bfloat16" are rounded to the nearest, those of "int8" to 127 steps either way of a scale per row. Then
  * rows of x are rounded as well, to 32767 steps either way of their largest magnitude, or to 127 with "int8-dynamic": an

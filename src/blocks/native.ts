@@ -84,10 +84,14 @@ export class NativeBlocks implements Blocks {
     return this.#watch(signal, (cancel) => this.#enter(this.#addon.linearAsync, call, cancel));
   }
 
-  #enter<Result>(entry: Entry<Result>, { layer, x, rows, stride, y, threads }: LinearCall, cancel?: Int32Array) {
+  #enter<Result>(
+    entry: Entry<Result>,
+    { layer, x, rows, stride, residual, y, threads }: LinearCall,
+    cancel?: Int32Array,
+  ) {
     const { inputs, outputs, type, activation, gated, packed, scales, bias } = layer;
     filled(rows, inputs, outputs, stride, STORED[type], ACTIVATION[activation], Number(gated), threads);
-    return entry(this.#kernel, block, x, packed, scales, bias, y, cancel);
+    return entry(this.#kernel, block, x, packed, scales, bias, residual, y, cancel);
   }
 
   norm({ x, rows, width, centred, eps, weight, bias, y }: NormCall): void {

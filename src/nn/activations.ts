@@ -16,10 +16,3 @@ export function activations(name: string, tensor: TensorLike, columns: number): 
   }
   return { data: float32(view), dims, type: "float32" };
 }
-
-/** Adds a to b, of the same dims, in b's memory. */
-export function addTo(b: Activations, { data: a }: Activations): Activations {
-  const sum = b.data;
-  for (let i = 0; i < sum.length; i++) sum[i] += a[i];
-  return b;
-}

@@ -5,16 +5,14 @@ import type { AttentionOptions } from "../options.js";
 import type { MemoryType } from "../problem.js";
 import type { TensorLike } from "../tensor.js";
 import { type Activations, activations } from "./activations.js";
-import { type LayerOptions, TransformerLayer } from "./layer.js";
+import { type LayerOptions, type Part, TransformerLayer } from "./layer.js";
 import type { Reach } from "./lineage.js";
 import { MultiheadAttention } from "./multihead.js";
 import {
-  type AnyMap,
   type Causal,
   checkNames,
   type DecoderResult,
   type MapOf,
-  type ModuleResult,
   type RunOptions,
   type Visibility,
 } from "./options.js";
@@ -59,8 +57,6 @@ export const DECODER_NAMES = [
   "threads",
   "signal",
 ];
-
-type Attend = (x: Activations) => Promise<ModuleResult<AnyMap>>;
 
 /**
  * torch.nn.TransformerDecoderLayer: self-attention of the target, cross-attention to the memory (the encoder's output),
@@ -110,8 +106,8 @@ export class TransformerDecoderLayer extends TransformerLayer {
     const cross = { ...run, mask: memoryMask, keyLengths: memoryKeyLengths, weights };
     return this.through(
       x,
-      (x) => selfAttn.attendOnce(x, x, x, own),
-      (x) => multiheadAttn.attendOnce(x, memory, memory, cross),
+      (x, residual) => selfAttn.attendOnce(x, x, x, { ...own, residual }),
+      (x, residual) => multiheadAttn.attendOnce(x, memory, memory, { ...cross, residual }),
       run,
     );
   }
@@ -139,25 +135,25 @@ export class TransformerDecoderLayer extends TransformerLayer {
     const cross = { ...run, mask: memoryMask, keyLengths: memoryKeyLengths, weights };
     return this.through(
       x,
-      async (x) => {
+      async (x, residual) => {
         const { key, value } = await selfAttn.project(x, x, run, positions);
         own.append(key, value);
         giveBack(key.data);
         giveBack(value.data);
-        return selfAttn.attend(x, own, { ...run, ...visibility, weights: selfWeights }, positions);
+        return selfAttn.attend(x, own, { ...run, ...visibility, weights: selfWeights, residual }, positions);
       },
-      (x) => multiheadAttn.attend(x, memory, cross),
+      (x, residual) => multiheadAttn.attend(x, memory, { ...cross, residual }),
       run,
     );
   }
 
   /** The layer around any self- and cross-attention. */
-  async through(x: Activations, attendSelf: Attend, attendMemory: Attend, run: RunOptions) {
+  async through(x: Activations, attendSelf: Part, attendMemory: Part, run: RunOptions) {
     const [norm1, norm2, norm3] = this.norms;
     const own = await this.residual(x, norm1, attendSelf);
     const crossed = await this.residual(own.output, norm2, attendMemory);
     giveBack(own.output.data);
-    const result = await this.residual(crossed.output, norm3, (x) => this.feedForward(x, run));
+    const result = await this.residual(crossed.output, norm3, (x, residual) => this.feedForward(x, residual, run));
     giveBack(crossed.output.data);
     return { ...crossed, ...result, ...(own.weights && { selfWeights: own.weights }) };
   }

@@ -57,8 +57,10 @@ export class TransformerEncoderLayer extends TransformerLayer {
   /** For other modules: x is as activations() gives it. */
   async apply(x: Activations, options: EncoderForwardOptions): Promise<ModuleResult<AnyMap>> {
     const [norm1, norm2] = this.norms;
-    const own = await this.residual(x, norm1, (x) => this.selfAttn.attendOnce(x, x, x, options));
-    const result = await this.residual(own.output, norm2, (x) => this.feedForward(x, options));
+    const own = await this.residual(x, norm1, (x, residual) =>
+      this.selfAttn.attendOnce(x, x, x, { ...options, residual }),
+    );
+    const result = await this.residual(own.output, norm2, (x, residual) => this.feedForward(x, residual, options));
     giveBack(own.output.data);
     return { ...own, ...result };
   }

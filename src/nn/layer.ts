@@ -1,7 +1,7 @@
 // What encoder and decoder layers have in common.
 import type { Activation, RotaryOptions, WeightType } from "../blocks/index.js";
 import { integer } from "../options.js";
-import { type Activations, addTo } from "./activations.js";
+import type { Activations } from "./activations.js";
 import { Linear } from "./linear.js";
 import { Module } from "./module.js";
 import type { MultiheadAttentionOptions } from "./multihead.js";
@@ -47,6 +47,9 @@ export const LAYER_DEFAULTS = {
   dropout: 0.1,
 } as const;
 
+/** Attention or feed-forward: adds the residual to what it makes of x. */
+export type Part = (x: Activations, residual: Activations) => Promise<ModuleResult<AnyMap>>;
+
 /** The parts of a layer that do not attend, and how they are joined. */
 export abstract class TransformerLayer extends Module {
   readonly dModel: number;
@@ -79,22 +82,25 @@ export abstract class TransformerLayer extends Module {
     );
   }
 
-  /** x + part(x), which is in new memory, with the norm where normFirst says, and the part's weights. */
-  protected async residual(
-    x: Activations,
-    norm: LayerNorm,
-    part: (x: Activations) => Promise<ModuleResult<AnyMap>>,
-  ): Promise<ModuleResult<AnyMap>> {
-    const normed = this.normFirst ? norm.apply(x, borrow(x.data.length)) : x;
-    const { output, ...maps } = await part(normed);
-    const sum = addTo(output, x);
-    if (this.normFirst) giveBack(normed.data);
-    return { output: this.normFirst ? sum : norm.apply(sum, sum.data), ...maps };
+  /** A part's result with x added, which is in new memory, and with the norm where normFirst says. */
+  protected async residual(x: Activations, norm: LayerNorm, part: Part): Promise<ModuleResult<AnyMap>> {
+    if (this.normFirst) {
+      const normed = norm.apply(x, borrow(x.data.length));
+      const result = await part(normed, x);
+      giveBack(normed.data);
+      return result;
+    }
+    const { output, ...maps } = await part(x, x);
+    return { output: norm.apply(output, output.data), ...maps };
   }
 
-  protected async feedForward(x: Activations, options: RunOptions): Promise<ModuleResult<never>> {
+  protected async feedForward(
+    x: Activations,
+    residual: Activations,
+    options: RunOptions,
+  ): Promise<ModuleResult<never>> {
     const hidden = await this.linear1.apply(x, options);
-    const output = await this.linear2.apply(hidden, options);
+    const output = await this.linear2.apply(hidden, options, residual);
     giveBack(hidden.data);
     return { output };
   }

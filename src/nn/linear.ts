@@ -70,10 +70,10 @@ export class Linear extends Module {
     return this.apply(activations("x", x, this.inFeatures), options);
   }
 
-  /** For other modules: x is as activations() gives it; the result is borrowed. */
-  apply(x: Activations, options: RunOptions): Promise<Activations> {
+  /** For other modules: x is as activations() gives it, the residual is added to the result, which is borrowed. */
+  apply(x: Activations, options: RunOptions, residual?: Activations): Promise<Activations> {
     this.prepare();
-    return applied(this.#packed as PackedLinear, x, options);
+    return applied(this.#packed as PackedLinear, x, options, residual?.data);
   }
 }
 
@@ -81,10 +81,15 @@ export class Linear extends Module {
 const SMALL_WORK = 5e5;
 
 /** A packed layer of any rank of rows; the result is borrowed. */
-export async function applied(layer: PackedLinear, { data, dims }: Activations, run: RunOptions): Promise<Activations> {
-  const { threads, signal } = run;
+export async function applied(
+  layer: PackedLinear,
+  { data, dims }: Activations,
+  { threads, signal }: RunOptions,
+  residual?: Float32Array,
+): Promise<Activations> {
   const out = borrow((data.length / layer.inputs) * layer.outputs);
-  if (signal === undefined && data.length * layer.outputs < SMALL_WORK) layer.applySync(data, { out, threads });
-  else await layer.apply(data, { out, threads, signal });
+  if (signal === undefined && data.length * layer.outputs < SMALL_WORK)
+    layer.applySync(data, { out, threads, residual });
+  else await layer.apply(data, { out, threads, signal, residual });
   return { data: out, dims: [...dims.slice(0, -1), layer.outputs], type: "float32" };
 }

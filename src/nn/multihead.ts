@@ -51,6 +51,11 @@ export interface MultiheadForwardOptions<Asked extends boolean | MapOptions = bo
   causal?: Causal;
 }
 
+/** For other modules: also what is added to the output. */
+interface AttendOptions extends MultiheadForwardOptions {
+  residual?: Activations;
+}
+
 type Projections = Record<"query" | "key" | "value", PackedLinear>;
 
 /** Keys and values after their projections. */
@@ -153,7 +158,7 @@ export class MultiheadAttention extends Module {
   }
 
   /** For other modules: arguments are as activations() gives them. */
-  async attendOnce(query: Activations, key: Activations, value: Activations, options: MultiheadForwardOptions) {
+  async attendOnce(query: Activations, key: Activations, value: Activations, options: AttendOptions) {
     const projected = await this.project(key, value, options);
     const result = await this.attend(query, projected, options);
     giveBack(projected.key.data);
@@ -180,7 +185,7 @@ export class MultiheadAttention extends Module {
   async attend(
     query: Activations,
     memory: Projected | KeyValueMemory,
-    { causal, mask, keyLengths, weights: wanted, ...run }: MultiheadForwardOptions,
+    { causal, mask, keyLengths, weights: wanted, residual, ...run }: AttendOptions,
     positions?: readonly number[],
   ): Promise<ModuleResult<AnyMap>> {
     const projected = this.turn(await applied(this.projections.query, query, run), positions);
@@ -188,7 +193,7 @@ export class MultiheadAttention extends Module {
     const { output: attended, weights } = await (this.#extra
       ? attendWithExtra(this.#extra, projected, memory, options)
       : attendTo(projected, memory, { ...options, out: borrow(outputLength(projected, memory)) }));
-    const output = await this.outProj.apply(attended, run);
+    const output = await this.outProj.apply(attended, run, residual);
     giveBack(projected.data);
     giveBack(attended.data);
     return { output, ...(weights && { weights }) };

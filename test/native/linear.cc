@@ -64,6 +64,7 @@ LinearCall::LinearCall(const BlockSizes &s, Choices &choices, Memory &memory) {
   rows = weights;
   if (elements == XATTN_INT8) linear.scales = makeFloats(memory, choices, "scales", outputs);
   if (choices.chance(60)) linear.bias = makeFloats(memory, choices, "bias", outputs);
+  if (choices.chance(30)) linear.residual = makeFloats(memory, choices, "residual", s.rows * s.outputs);
   linear.y = takeFloats(memory, "y", s.rows * s.outputs);
 }
 
@@ -114,7 +115,11 @@ Approximate LinearCall::wanted(int64_t row, int64_t output) const {
 
 std::string LinearCall::judge() const {
   for (int64_t at = 0; at < linear.rows * linear.outputs; at++) {
-    const Approximate expected = wanted(at / linear.outputs, at % linear.outputs);
+    Approximate expected = wanted(at / linear.outputs, at % linear.outputs);
+    if (linear.residual) {
+      expected.value += linear.residual[at];
+      expected.error += U * std::fabs(expected.value);
+    }
     const std::string wrong = unlessNear("y", at, linear.y[at], expected.value, expected.error);
     if (!wrong.empty()) return wrong;
   }
@@ -127,7 +132,7 @@ std::string LinearCall::description() const {
   return "linear of " + std::to_string(linear.rows) + " rows, a stride of " + std::to_string(linear.stride) + ", " +
          std::to_string(linear.inputs) + " inputs, " + std::to_string(linear.outputs) + " outputs, " +
          TYPES[linear.type] + ", activation " + ACTIVATIONS[linear.activation] + (linear.gated ? ", gated" : "") +
-         (linear.bias ? ", bias" : "");
+         (linear.bias ? ", bias" : "") + (linear.residual ? ", residual" : "");
 }
 
 } // namespace
