@@ -106,6 +106,18 @@ XATTN_INLINE void seeKeys(const Problem *p, int64_t b, int64_t i, Row *row) {
   row->hi = lo < hi ? hi : 0;
 }
 
+// What the queries of a sequence see depends on their position.
+XATTN_INLINE bool isSliding(const Problem *p) {
+  return p->causal || p->windowLeft >= 0 || p->windowRight >= 0;
+}
+
+XATTN_INLINE void include(Rows *all, const Row *row) {
+  if (row->lo < row->hi) all->lo = smaller(all->lo, row->lo);
+  all->hi = bigger(all->hi, row->hi);
+  all->allLo = bigger(all->allLo, row->lo);
+  all->allHi = smaller(all->allHi, row->hi);
+}
+
 // Rows first .. first + capacity of a group.
 XATTN_NOINLINE void layOut(const Problem *p, int64_t group, int64_t first, int capacity, Row *rows, Rows *all) {
   const Groups g = groupsOf(p);
@@ -113,6 +125,7 @@ XATTN_NOINLINE void layOut(const Problem *p, int64_t group, int64_t first, int c
   all->count = (int)smaller(capacity, g.rows - first);
   all->lo = all->allHi = INT64_MAX, all->hi = all->allLo = 0;
   all->sameMask = true;
+  const bool sliding = isSliding(p);
   all->key = ownBatch * p->key.batch + keyHead * p->key.head;
   all->value = ownBatch * p->value.batch + keyHead * p->value.head;
   int64_t i = first % p->tq, sequence = first / p->tq;
@@ -123,18 +136,16 @@ XATTN_NOINLINE void layOut(const Problem *p, int64_t group, int64_t first, int c
     int64_t output = b * p->output.batch + h * p->output.head + i * p->output.row;
     int64_t mask = b * p->mask.batch + h * p->mask.head + i * p->mask.row;
     const float slope = p->alibi ? p->alibi[h] : 0, sink = p->sinks ? p->sinks[h] : -INFINITE;
-    for (; r < all->count && i < p->tq; i++, r++) {
-      Row *row = rows + r;
-      row->query = query, row->output = output, row->mask = mask;
-      row->index = (b * p->heads + h) * p->tq + i;
-      row->slope = slope, row->sink = sink;
-      seeKeys(p, b, i, row);
-      if (row->lo < row->hi) all->lo = smaller(all->lo, row->lo);
-      all->hi = bigger(all->hi, row->hi);
-      all->allLo = bigger(all->allLo, row->lo);
-      all->allHi = smaller(all->allHi, row->hi);
-      all->sameMask = all->sameMask && row->mask == rows->mask;
-      query += p->query.row, output += p->output.row, mask += p->mask.row;
+    Row next = {query, output, mask, (b * p->heads + h) * p->tq + i, 0, 0, 0, slope, sink};
+    for (bool first = true; r < all->count && i < p->tq; i++, r++, first = false) {
+      if (first || sliding) {
+        seeKeys(p, b, i, &next);
+        include(all, &next);
+      }
+      rows[r] = next;
+      all->sameMask = all->sameMask && next.mask == rows->mask;
+      next.query += p->query.row, next.output += p->output.row, next.mask += p->mask.row;
+      next.index++, next.position++;
     }
   }
   all->lo = smaller(all->lo, all->hi);
