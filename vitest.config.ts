@@ -23,6 +23,7 @@ const EVERY_BACKEND = [
   "semantics",
   "tensors",
   "torch",
+  "multihead",
   "modules",
   "decoding",
   "transliterate",
