@@ -265,7 +265,7 @@ export function integer(name: string, given: unknown, low: number, high = Number
 }
 
 /** A copy of a list of integers from `low` to `high`. */
-export function integersOf(name: string, given: unknown, low: number, high: number): number[] {
+export function integersOf(name: string, given: unknown, low: number, high?: number): number[] {
   return Array.from(listOf(name, given, "integers"), (entry, i) => integer(`${name}[${i}]`, entry, low, high));
 }
 

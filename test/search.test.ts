@@ -64,27 +64,34 @@ function logSoftmax(logits: Float32Array): number[] {
 }
 
 /** Every target that ends, or is as long as it may be. */
-function* targets(seed: number, maxLength: number, tokens: number[] = [], logProb = 0): Generator<Hypothesis> {
+function* targets(
+  seed: number,
+  maxLength: number,
+  ends = [END],
+  tokens: number[] = [],
+  logProb = 0,
+): Generator<Hypothesis> {
   if (tokens.length === maxLength) return yield { tokens, logProb, score: 0 };
   const rows = logSoftmax(logitsAfter([...options.prompt, ...tokens], seed));
   for (let token = 0; token < VOCABULARY; token++) {
-    if (token === END) yield { tokens, logProb: logProb + rows[END], score: 0 };
-    else yield* targets(seed, maxLength, [...tokens, token], logProb + rows[token]);
+    if (ends.includes(token)) yield { tokens, logProb: logProb + rows[token], score: 0 };
+    else yield* targets(seed, maxLength, ends, [...tokens, token], logProb + rows[token]);
   }
 }
 
 describe("greedy()", () => {
-  test("takes the likeliest token until the end token", async () => {
+  test.each([[[END]], [[END, 2, 0]], [[]]])("takes the likeliest token until one of %j", async (end) => {
     for (let seed = 0; seed < 20; seed++) {
       const wanted: number[] = [];
       while (wanted.length < options.maxLength) {
         const logits = logitsAfter([...options.prompt, ...wanted], seed);
         const token = logits.indexOf(Math.max(...logits));
-        if (token === END) break;
+        if (end.includes(token)) break;
         wanted.push(token);
       }
       const got: number[] = [];
-      for await (const { token } of greedy(makeModel(seed), options)) got.push(token);
+      const prompt = Int32Array.from(options.prompt);
+      for await (const { token } of greedy(makeModel(seed), { ...options, prompt, end })) got.push(token);
       expect(got).toEqual(wanted);
     }
   });
@@ -101,6 +108,7 @@ describe("greedy()", () => {
 
 describe("beamSearch()", () => {
   const penalties = fc.constantFrom(0, 0.6, 1, 2);
+  const endings = fc.constantFrom<number[][]>([END], [0, END], [END, 1, 2]);
 
   test("with beams for all targets finds the best of all", async () => {
     await fc.assert(
@@ -108,13 +116,14 @@ describe("beamSearch()", () => {
         fc.nat(1e6),
         penalties,
         fc.integer({ min: 1, max: 4 }),
-        async (seed, lengthPenalty, maxLength) => {
-          const all = [...targets(seed, maxLength)].map((target) => {
+        endings,
+        async (seed, lengthPenalty, maxLength, end) => {
+          const all = [...targets(seed, maxLength, end)].map((target) => {
             const length = Math.min(target.tokens.length + 1, maxLength);
             return { ...target, score: target.logProb / length ** lengthPenalty };
           });
           all.sort((a, b) => b.score - a.score);
-          const search = beamSearch(makeModel(seed), { ...options, maxLength, beams: 200, lengthPenalty });
+          const search = beamSearch(makeModel(seed), { ...options, end, maxLength, beams: 200, lengthPenalty });
           const { tokens, hypotheses } = await drain(search);
           expect(hypotheses[0].tokens).toEqual(all[0].tokens);
           expect(hypotheses[0].score).toBeCloseTo(all[0].score, 4);
@@ -140,6 +149,16 @@ describe("beamSearch()", () => {
         }
       }),
     );
+  });
+
+  test("follows as many hypotheses as there are beams, however many of the likeliest end", async () => {
+    const rows: Record<number, number[]> = { 9: [4, 4, 4, 5, 3.9], 3: [0, 0, 0, 0, 0], 4: [50, 0, 0, 0, 0] };
+    const model: SearchModel = {
+      step: async (tokens) => ({ logits: { data: Float32Array.from(tokens.flatMap((t) => rows[t])), dims: [2, 5] } }),
+      reorder() {},
+    };
+    const { tokens } = await drain(beamSearch(model, { prompt: [9], end: [0, 1, 2], maxLength: 2, beams: 2 }));
+    expect(tokens).toEqual([4]); // the likeliest first token is 3, then come those that end, then 4, which ends for sure
   });
 
   test("yields a token once all hypotheses agree on it, before the search has ended", async () => {
@@ -244,9 +263,10 @@ describe("both", () => {
     const never: SearchModel = { step: () => expect.fail("a step"), reorder() {} };
     const wrong: [object, string][] = [
       [{ prompt: [] }, '"prompt.length" expected at least 1, got 0'],
-      [{ prompt: 3 }, '"prompt" expected an array of tokens, got 3'],
+      [{ prompt: 3 }, '"prompt" expected an array (integers), got 3'],
       [{ prompt: [-1] }, '"prompt[0]" expected an integer of at least 0, got -1'],
       [{ end: undefined }, '"end" expected an integer of at least 0'],
+      [{ end: [1, -1] }, '"end[1]" expected an integer of at least 0, got -1'],
       [{ maxLength: 1.5 }, '"maxLength" expected an integer of at least 0, got 1.5'],
       [{ weights: 1 }, '"weights" expected a boolean or { heads, keys, reduce, over, topK }, got 1'],
       [

@@ -89,14 +89,13 @@ class Beams {
   /** Every open hypothesis by a token. Returns whose continuation each one is. */
   extend(rows: Float32Array[], weights: (AnyMap[] | undefined)[], length: number): number[] {
     // So many that `size` of them do not end, whatever ends.
-    const candidates = best(
-      rows.map((row, parent) => likeliest(row, parent, this.open[parent].logProb, 2 * this.size)),
-    );
+    const count = (1 + this.search.ends.length) * this.size;
+    const candidates = best(rows.map((row, parent) => likeliest(row, parent, this.open[parent].logProb, count)));
     const [open, parents]: [AnyHypothesis[], number[]] = [[], []];
-    candidates.slice(0, 2 * this.size).forEach(({ parent, token, logProb }, rank) => {
+    candidates.slice(0, count).forEach(({ parent, token, logProb }, rank) => {
       const score = logProb / length ** this.lengthPenalty;
       const { tokens, weights: maps } = this.open[parent];
-      if (token === this.search.end) {
+      if (this.search.ends.includes(token)) {
         if (rank < this.size) this.finished.push({ ...this.open[parent], logProb, score });
       } else if (open.length < this.size) {
         const map = weights[parent];

@@ -25,7 +25,7 @@ export async function* greedy<const Asked extends boolean | MapOptions = boolean
   for (let length = 0; length < search.maxLength; length++) {
     const { rows, weights } = await predict(model, tokens, 1, search);
     const token = largest(rows[0]);
-    if (token === search.end) return;
+    if (search.ends.includes(token)) return;
     yield { token, ...(weights[0] && { weights: weights[0] as MapOf<Asked>[] }) };
     tokens = [token];
   }

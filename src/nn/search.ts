@@ -1,7 +1,7 @@
 // What greedy and beam search have in common.
 import { unknownOption, wrongKind, wrongValue } from "../errors.js";
 import { FORMS, type MapOptions, type TopK } from "../maps.js";
-import { checkSignal, integer } from "../options.js";
+import { checkSignal, integer, integersOf } from "../options.js";
 import type { Tensor } from "../tensor.js";
 import type { AnyMap, MapOf } from "./options.js";
 
@@ -31,9 +31,9 @@ export interface StepOptions {
 
 export interface SearchOptions<Asked extends boolean | MapOptions = boolean | MapOptions> {
   /** What the target begins with, at least one token; not repeated in the result. */
-  prompt: readonly number[];
-  /** The token that ends a target; it is not in the result. */
-  end: number;
+  prompt: ArrayLike<number>;
+  /** The token that ends a target, or several that do; they are not in the result. */
+  end: number | ArrayLike<number>;
   /** Tokens after the prompt, at most. */
   maxLength: number;
   /**
@@ -56,7 +56,7 @@ export interface Found<Asked extends boolean | MapOptions = boolean> {
 
 export interface CheckedSearch extends StepOptions {
   prompt: readonly number[];
-  end: number;
+  ends: readonly number[];
   maxLength: number;
 }
 
@@ -65,17 +65,15 @@ export function checkSearch(options: SearchOptions, known: readonly string[] = [
   const names = ["prompt", "end", "maxLength", "weights", "signal", ...known];
   for (const name in options) if (!names.includes(name)) throw unknownOption(name, names);
   const { prompt, end, maxLength, weights = false, signal } = options;
-  if (!Array.isArray(prompt)) throw wrongKind("prompt", "an array of tokens", prompt);
-  if (prompt.length === 0) throw wrongValue("prompt.length", "at least 1", 0);
-  prompt.forEach((token, i) => {
-    integer(`prompt[${i}]`, token, 0);
-  });
+  const tokens = integersOf("prompt", prompt, 0);
+  if (tokens.length === 0) throw wrongValue("prompt.length", "at least 1", 0);
+  const ends = typeof end === "object" ? integersOf("end", end, 0) : [integer("end", end, 0)];
   if (typeof weights !== "boolean" && (typeof weights !== "object" || weights === null))
     throw wrongKind("weights", FORMS, weights);
   if (typeof weights === "object" && weights.reduce === "sum")
     throw wrongValue("weights.reduce", '"mean" or "entropy" (a sum mixes tokens)', "sum");
   checkSignal(signal);
-  return { prompt, end: integer("end", end, 0), maxLength: integer("maxLength", maxLength, 0), weights, signal };
+  return { prompt: tokens, ends, maxLength: integer("maxLength", maxLength, 0), weights, signal };
 }
 
 /** One step, and its last `beams` rows of logits. */
