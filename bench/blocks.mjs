@@ -1,12 +1,12 @@
 // @ts-check
 // npm run bench:blocks -- [--shape a,b*] [--backend x,y] [--threads n] [--seconds s] [--json FILE]
 // Every backend over the layers of blocks.json: checked against the oracle, then timed in turns.
-import fs from "node:fs";
 import { parseArgs } from "node:util";
 import { backends } from "xattn";
 import { compare } from "./kit/compare.mjs";
 import { line, percent, progress, time } from "./kit/format.mjs";
-import { completeLayer, layerCall, layerFlops, MOST_LAYER_ERROR, makeLayer, sampleLayer } from "./kit/layers.mjs";
+import { layerFlops, layers, layerText } from "./kit/layer-shapes.mjs";
+import { layerCall, MOST_LAYER_ERROR, makeLayer, sampleLayer } from "./kit/layers.mjs";
 import { loadProbe } from "./kit/probe.mjs";
 import { saveResults } from "./kit/results.mjs";
 import { selectFrom } from "./kit/shapes.mjs";
@@ -26,8 +26,6 @@ const WIDTHS = [16, 20, 8, 10, 10, 9, 6, 8, 9];
 const threads = Number(arg.threads);
 const names = arg.backend?.split(",") ?? backends;
 const probe = loadProbe();
-/** @type {import("./kit/layers.mjs").LayerShape[]} */
-const layers = JSON.parse(fs.readFileSync(new URL("blocks.json", import.meta.url), "utf8")).map(completeLayer);
 
 console.log(
   line(["layer", "rows, in, out", "backend", "best", "median", "GFLOP/s", "limit", "of js", "error"], WIDTHS),
@@ -39,7 +37,7 @@ for (const shape of selectFrom(layers, arg.shape)) {
   if (arg.json !== undefined) saveResults(arg.json, "blocks", rows);
 }
 
-/** @param {import("./kit/layers.mjs").LayerShape} shape */
+/** @param {import("./kit/layer-shapes.mjs").LayerShape} shape */
 async function measureLayer(shape) {
   progress(`${shape.name}: oracle`);
   const inputs = makeLayer(shape);
@@ -50,9 +48,9 @@ async function measureLayer(shape) {
   return rows.map((row) => ({ shape: shape.name, threads, ...row }));
 }
 
-/** @param {import("./kit/layers.mjs").LayerShape} shape @param {Awaited<ReturnType<typeof measureLayer>>[number]} row */
-function printed({ name, rows, inputs, outputs }, { backend, best, median, gflops, share, overJs, error }) {
+/** @param {import("./kit/layer-shapes.mjs").LayerShape} shape @param {Awaited<ReturnType<typeof measureLayer>>[number]} row */
+function printed(shape, { backend, best, median, gflops, share, overJs, error }) {
   const times = Number.isNaN(overJs) ? "" : `${overJs.toFixed(1)}x`;
   const numbers = [time(best), time(median), gflops.toFixed(1), percent(share), times, error.toExponential(1)];
-  return line([name, `${rows}, ${inputs}, ${outputs}`, backend, ...numbers], WIDTHS);
+  return line([shape.name, layerText(shape), backend, ...numbers], WIDTHS);
 }

@@ -43,7 +43,7 @@ for (const { tq, tk } of points) {
     best,
     pair: best / (tq * tk),
     gflops: (1e-9 * flops(shape)) / best,
-    extra,
+    memory: extra,
   };
   progress("");
   const cells = [

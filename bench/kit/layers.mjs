@@ -1,16 +1,13 @@
 // @ts-check
-// Layers to measure: a Linear, or a Conv1d of one channel where there is a stride.
+// Layers to measure.
 import { useBackend } from "../../lib/backend.js";
 import { Conv1d, Linear } from "../../lib/blocks/index.js";
 import { mulberry32 } from "./inputs.mjs";
+import { layerFlops } from "./layer-shapes.mjs";
 import { importTest } from "./oracle.mjs";
 
 /**
- * `outputs` are of the layer, which has twice as many rows of weights where it is gated. `limit`: what bounds the time,
- * "compute" against the FMA peak, "memory" against a plain read loop over as many bytes as the weights have.
- * @typedef {{ name: string, rows: number, inputs: number, outputs: number, stride?: number, gated: boolean,
- *   type: import("xattn/blocks").WeightType, activation: "none" | "gelu" | "silu", limit: "compute" | "memory" }} LayerShape
- *
+ * @typedef {import("./layer-shapes.mjs").LayerShape} LayerShape
  * @typedef {{ x: Float32Array, weight: Float32Array, bias: Float32Array }} LayerInputs
  * @typedef {{ row: number, expected: Float64Array }} Sample
  */
@@ -19,16 +16,6 @@ import { importTest } from "./oracle.mjs";
 export const MOST_LAYER_ERROR = 1e-5;
 
 const { STEPS, inSteps, linear, activations, nearestBfloat16, nearestInt8 } = await importTest("blocks-oracle.ts");
-
-/** @param {Partial<LayerShape> & Pick<LayerShape, "name" | "rows" | "inputs" | "outputs">} given @returns {LayerShape} */
-export function completeLayer(given) {
-  return { type: "float32", activation: "none", gated: false, limit: "compute", ...given };
-}
-
-/** @param {LayerShape} shape */
-export function layerFlops({ rows, inputs, outputs, gated }) {
-  return 2 * rows * inputs * outputs * (gated ? 2 : 1);
-}
 
 /** Outputs of about unit variance. @param {LayerShape} shape @returns {LayerInputs} */
 export function makeLayer({ rows, inputs, outputs, stride = inputs, gated }) {

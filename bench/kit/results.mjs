@@ -2,6 +2,7 @@
 // bench/results.json: what was measured, one section a command. A shape that is measured again replaces its rows.
 import fs from "node:fs";
 import os from "node:os";
+import { layers } from "./layer-shapes.mjs";
 import { shapes } from "./shapes.mjs";
 
 export const RESULTS = new URL("../results.json", import.meta.url);
@@ -35,9 +36,9 @@ export function saveResults(file, section, rows) {
   fs.writeFileSync(file, text(sections));
 }
 
-/** In the order of shapes.json. @param {Row} row */
+/** In the order of shapes.json or blocks.json. @param {Row} row */
 function place({ shape }) {
-  return shapes.findIndex(({ name }) => name === shape);
+  return [...shapes, ...layers].findIndex(({ name }) => name === shape);
 }
 
 /** One row a line. @param {Results} results */

@@ -1,6 +1,7 @@
 // @ts-check
 // Results as Markdown: a summary for the README, and everything for results.md.
 import { digits, percent, table, time } from "./format.mjs";
+import { layers, layerText } from "./layer-shapes.mjs";
 import { shapeOf, sizesText } from "./shapes.mjs";
 
 /**
@@ -43,6 +44,7 @@ export function tables(results) {
     ...threadCounts(results.attention).map((threads) => attentionTable(results.attention, threads)),
     ...threadCounts(results.peers).map((threads) => peersTable(results.peers, threads)),
     pairsTable(results.pairs),
+    ...threadCounts(results.blocks).map((threads) => blocksTable(results.blocks, threads)),
     scalingTable(results.scaling),
   ];
   return `${sections.filter((section) => section !== undefined).join("\n\n")}\n`;
@@ -50,6 +52,31 @@ export function tables(results) {
 
 /** @param {Row[]} rows @param {number} threads */
 function attentionTable(rows, threads) {
+  const name = (/** @type {string} */ shape) => `${shape} (${sizesText(shapeOf(shape))})`;
+  return `## Backends, ${threadsText(threads)}
+
+The limit is the FMA peak of the instruction set, for one query (decode, beams) a plain read loop over the keys and values,
+measured beside each call. Masked pairs count as FLOP. Shapes named after a type have a memory of it. The last column is the first backend's speed over \`js\`.
+
+${backendsTable(rows, threads, "shape (batch, heads, tq, tk, d, dv)", name)}`;
+}
+
+/** @param {Row[]} rows @param {number} threads */
+function blocksTable(rows, threads) {
+  const name = (/** @type {string} */ layer) => {
+    const shape = layers.find((each) => each.name === layer);
+    return shape === undefined ? layer : `${layer} (${layerText(shape)})`;
+  };
+  return `## Linear layers, ${threadsText(threads)}
+
+The limit of many rows is the FMA peak, of few (row, beams) a plain read loop over as many bytes as the weights have. Beside
+weights of int8 products are of integers, of 8 bits where the layer is dynamic, and the FMA peak does not limit them.
+
+${backendsTable(rows, threads, "layer (rows, inputs, outputs)", name)}`;
+}
+
+/** @param {Row[]} rows @param {number} threads @param {string} first @param {(shape: string) => string} nameOf */
+function backendsTable(rows, threads, first, nameOf) {
   const measured = rows.filter((row) => row.threads === threads);
   const names = distinct(measured, "backend");
   const simd = names.filter((name) => measured.some(({ backend, share }) => backend === name && share !== null));
@@ -61,14 +88,9 @@ function attentionTable(rows, threads) {
       const { best = null, gflops = null, share = null } = /** @type {Record<string, number | null>} */ (row ?? {});
       return simd.includes(name) ? [time(best), gflops === null ? "" : digits(gflops), percent(share)] : [time(best)];
     });
-    return [`${shape} (${sizesText(shapeOf(shape))})`, ...cells, times(Number(ofShape[0].overJs))];
+    return [nameOf(shape), ...cells, times(Number(ofShape[0].overJs))];
   });
-  return `## Backends, ${threadsText(threads)}
-
-The limit is the FMA peak of the instruction set, for one query (decode, beams) a plain read loop over the keys and values,
-measured beside each call. Masked pairs count as FLOP. Shapes named after a type have a memory of it. The last column is the first backend's speed over \`js\`.
-
-${table(["shape (batch, heads, tq, tk, d, dv)", ...header, "over js"], lines)}`;
+  return table([first, ...header, "over js"], lines);
 }
 
 /** @param {Row[]} rows @param {number} threads */
@@ -117,9 +139,9 @@ ${table(["call", "plain call", "time", "plain time", "ratio", "at most"], lines)
 /** @param {Row[]} rows */
 function scalingTable(rows) {
   if (rows.length === 0) return undefined;
-  const lines = rows.map(({ tq, tk, best, pair, extra }) => {
+  const lines = rows.map(({ tq, tk, best, pair, memory }) => {
     const pairTime = `${(1e9 * Number(pair)).toFixed(2)} ns`;
-    return [`${tq}`, `${tk}`, time(Number(best)), pairTime, `${(1e-6 * Number(extra)).toFixed(1)} MB`];
+    return [`${tq}`, `${tk}`, time(Number(best)), pairTime, `${(1e-6 * Number(memory)).toFixed(1)} MB`];
   });
   return `## Scaling
 
