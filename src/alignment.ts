@@ -1,8 +1,8 @@
 import { checkLength } from "./call.js";
 import { wrongValue } from "./errors.js";
-import { flag, indicesOf, integer, readGroup } from "./options.js";
 import { READABLE, readRows } from "./read.js";
 import { type ElementType, floatView, pack, type TensorLike, type View } from "./tensor.js";
+import { flag, indicesOf, integer, readGroup } from "./values.js";
 
 export interface AlignmentOptions {
   /** Heads to look at; all by default. Speech models name some that follow the audio. */

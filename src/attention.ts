@@ -4,9 +4,10 @@ import { allocateResult, type Call, checkCall, checkStillThere, fillIdle, isIdle
 import { wrongKind } from "./errors.js";
 import type { MapOptions, WeightsResult } from "./maps.js";
 import { KeyValueMemory, rowsOf } from "./memory.js";
-import { type AttentionOptions, checkSignal } from "./options.js";
+import type { AttentionOptions } from "./options.js";
 import type { Backend, Execution } from "./problem.js";
 import { isPacked, type Tensor, type TensorLike } from "./tensor.js";
+import { checkSignal } from "./values.js";
 
 type If<Flag extends boolean, T> = Flag extends true ? T : undefined;
 

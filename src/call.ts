@@ -10,7 +10,6 @@ import {
   alibiOf,
   checkOut,
   DEFAULTS,
-  flag,
   isCausal,
   keyLengthsOf,
   layoutName,
@@ -25,6 +24,7 @@ import {
 import type { Operand, Problem } from "./problem.js";
 import { inputOperand, type KeyValue, maskOperand, matchShapes, outputOperand, type Shapes } from "./shapes.js";
 import { floatView, isPacked, maskView, pack, product, type Tensor, type TensorLike, type View } from "./tensor.js";
+import { flag } from "./values.js";
 
 /** A call after its checks. */
 export interface Call {

@@ -2,10 +2,10 @@
 import { allocate, allocateIntegers } from "./arrays.js";
 import { wrongKind, wrongValue } from "./errors.js";
 import { mapDims, type Size, type Sizes } from "./layout.js";
-import { indicesOf, integer, readGroup } from "./options.js";
 import type { WeightMap } from "./problem.js";
 import type { Shapes } from "./shapes.js";
 import { product, type Tensor } from "./tensor.js";
+import { indicesOf, integer, readGroup } from "./values.js";
 
 /**
  * A part or a reduction of the weights, for which no array of heads * tq * tk is made. `heads` and `keys` go together with

@@ -6,11 +6,12 @@ import { BATCH, dimsOf, fold } from "./layout.js";
 import { MemoryRows } from "./memory-rows.js";
 import { type KeyValueShapes, matchAppended, matchKeyValue } from "./memory-shapes.js";
 import { fromShared, type Shared } from "./memory-share.js";
-import { type AttentionOptions, integer, integersOf, keyLengthsOf, layoutName, readGroup, wrong } from "./options.js";
+import { type AttentionOptions, keyLengthsOf, layoutName } from "./options.js";
 import type { MemoryType, Operand } from "./problem.js";
 import { inputOperand, MAX_ROWS } from "./shapes.js";
 import { ARRAYS } from "./store.js";
 import { floatView, isPacked, pack, type TensorLike, type View } from "./tensor.js";
+import { integer, integersOf, readGroup, wrong } from "./values.js";
 
 /** Options of a memory. An unknown name is an error. */
 export interface MemoryOptions {

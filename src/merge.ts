@@ -3,7 +3,7 @@ import type { OutputData } from "./attention.js";
 import { checkLength } from "./call.js";
 import { wrongKind, wrongValue } from "./errors.js";
 import { fold, type Layout, type LayoutName, mapDims, SHAPES, split } from "./layout.js";
-import { layoutName, readGroup } from "./options.js";
+import { layoutName } from "./options.js";
 import type { Operand } from "./problem.js";
 import { READABLE, readRows, writeRow } from "./read.js";
 import { inputOperand, layoutOf, outputOperand } from "./shapes.js";
@@ -17,6 +17,7 @@ import {
   type TensorLike,
   type View,
 } from "./tensor.js";
+import { readGroup } from "./values.js";
 
 /** What attention() gives with `lse: true` for some of the keys. */
 export interface Part {

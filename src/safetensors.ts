@@ -3,9 +3,9 @@ import { type FileHandle, open } from "node:fs/promises";
 import { arrayClass } from "./arrays.js";
 import { tooLarge, wrongKind, wrongValue } from "./errors.js";
 import { formatHeader, type Header, headerLength, PREFIX, parseHeader } from "./header.js";
-import { readGroup } from "./options.js";
 import { arrayOver, STORED_TYPES, type StoredArray, type StoredTensor, type StoredType } from "./stored.js";
 import { integers, product, type TensorLike } from "./tensor.js";
+import { readGroup } from "./values.js";
 
 export type { StoredArray, StoredTensor } from "./stored.js";
 

@@ -1,22 +1,6 @@
 // Checks that the building blocks share.
 import { arrayClass, checkAttached, overlap } from "../arrays.js";
-import { overlapping, tooLarge, unknownOption, wrongKind, wrongValue } from "../errors.js";
-
-/** The options with their defaults; refuses unknown names. Each is read once. */
-export function withDefaults<T extends object>(
-  options: { readonly [name in keyof T]?: T[name] | undefined } | undefined,
-  defaults: T,
-): T {
-  if (options === undefined) return defaults;
-  if (typeof options !== "object" || options === null) throw wrongKind("options", "an object", options);
-  const read = { ...defaults };
-  for (const name in options) {
-    if (!(name in defaults)) throw unknownOption(name, Object.keys(defaults));
-    const given = options[name];
-    if (given !== undefined) read[name] = given as T[typeof name];
-  }
-  return read;
-}
+import { overlapping, tooLarge, wrongKind, wrongValue } from "../errors.js";
 
 /** A Float32Array whose memory is there. */
 export function floats(name: string, given: unknown): Float32Array {
@@ -58,18 +42,4 @@ export function checkApart(out: Float32Array, name: string, input: ArrayBufferVi
 export function checkSameOrApart(out: Float32Array, name: string, input: Float32Array): void {
   const same = out.buffer === input.buffer && out.byteOffset === input.byteOffset && out.length === input.length;
   if (!same) checkApart(out, name, input);
-}
-
-export function oneOf<T extends string>(name: string, given: T, known: readonly T[]): T {
-  if (known.includes(given)) return given;
-  const wrong = typeof given === "string" ? wrongValue : wrongKind;
-  throw wrong(name, known.map((each) => `"${each}"`).join(" or "), given);
-}
-
-export function finite(name: string, given: unknown, least: number): number {
-  if (typeof given !== "number") throw wrongKind(name, "a number", given);
-  if (!(given >= least && Math.fround(given) < Infinity)) {
-    throw wrongValue(name, least === -Infinity ? "a finite number" : `a finite number of at least ${least}`, given);
-  }
-  return given;
 }

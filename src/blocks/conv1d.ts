@@ -1,8 +1,8 @@
 import { wrongValue } from "../errors.js";
-import { integer } from "../options.js";
 import type { TensorLike } from "../tensor.js";
+import { integer, withDefaults } from "../values.js";
 import type { WeightType } from "./calls.js";
-import { floats, rowsOf, withDefaults } from "./check.js";
+import { floats, rowsOf } from "./check.js";
 import { type ApplyOptions, type AsyncApplyOptions, type LinearOptions, PackedLayer } from "./linear.js";
 import { float32, weightView } from "./weights.js";
 

@@ -2,7 +2,8 @@ import { arrayClass } from "../arrays.js";
 import { currentBackend } from "../backend.js";
 import { wrongKind, wrongValue } from "../errors.js";
 import { isPacked, pack, type TensorLike } from "../tensor.js";
-import { checkApart, finite, resultOf, withDefaults } from "./check.js";
+import { finite, withDefaults } from "../values.js";
+import { checkApart, resultOf } from "./check.js";
 import { weightView } from "./weights.js";
 
 export interface EmbeddingOptions {

@@ -1,11 +1,11 @@
 import { checkAttached, checkFixed } from "../arrays.js";
 import { currentBackend } from "../backend.js";
 import { wrongKind, wrongValue } from "../errors.js";
-import { checkSignal, integer } from "../options.js";
 import type { Backend } from "../problem.js";
 import type { TensorLike } from "../tensor.js";
+import { checkSignal, integer, oneOf, withDefaults } from "../values.js";
 import type { Activation, Layer, LinearCall, WeightType } from "./calls.js";
-import { checkApart, checkSameOrApart, floats, floatsOf, oneOf, resultOf, rowsOf, withDefaults } from "./check.js";
+import { checkApart, checkSameOrApart, floats, floatsOf, resultOf, rowsOf } from "./check.js";
 import { float32, roundWeights, weightView } from "./weights.js";
 
 export interface LinearOptions {
@@ -66,7 +66,6 @@ export class PackedLayer {
     const type = oneOf("type", given.type, WEIGHT_TYPES);
     const activation = oneOf("activation", given.activation, ACTIVATIONS);
     const { gated } = given;
-    if (typeof gated !== "boolean") throw wrongKind("gated", "a boolean", gated);
     const rows = weight.length / inputs;
     if (gated && rows % 2 !== 0) throw wrongValue("weight", "an even number of rows (hidden ones, then gates)", rows);
     if (type === "int8-dynamic" && inputs > MOST_DYNAMIC_INPUTS) {

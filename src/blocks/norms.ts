@@ -1,6 +1,6 @@
 import { currentBackend } from "../backend.js";
-import { integer } from "../options.js";
-import { checkApart, checkSameOrApart, finite, floats, floatsOf, resultOf, rowsOf, withDefaults } from "./check.js";
+import { finite, integer, withDefaults } from "../values.js";
+import { checkApart, checkSameOrApart, floats, floatsOf, resultOf, rowsOf } from "./check.js";
 
 export interface RmsNormOptions {
   /** `[width]`: factors; 1 by default. */

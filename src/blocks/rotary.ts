@@ -1,7 +1,7 @@
 import { currentBackend } from "../backend.js";
 import { wrongValue } from "../errors.js";
-import { integer } from "../options.js";
-import { checkSameOrApart, finite, floats, oneOf, resultOf, rowsOf, withDefaults } from "./check.js";
+import { finite, integer, oneOf, withDefaults } from "../values.js";
+import { checkSameOrApart, floats, resultOf, rowsOf } from "./check.js";
 import { type Ids, integersOf } from "./embedding.js";
 
 export type Pairs = "halves" | "interleaved";

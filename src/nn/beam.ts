@@ -1,12 +1,13 @@
 import { wrongKind, wrongValue } from "../errors.js";
 import type { MapOptions } from "../maps.js";
-import { integer } from "../options.js";
+import { integer } from "../values.js";
 import type { AnyMap, MapOf } from "./options.js";
 import {
   type CheckedSearch,
   checkSearch,
   type Found,
   predict,
+  SEARCH_NAMES,
   type SearchModel,
   type SearchOptions,
 } from "./search.js";
@@ -30,6 +31,8 @@ export interface Hypothesis<Asked extends boolean | MapOptions = boolean> {
   weights?: MapOf<Asked>[][];
 }
 
+const BEAM_NAMES = new Set([...SEARCH_NAMES, "beams", "lengthPenalty"]);
+
 /**
  * The best of several hypotheses that are followed side by side (Graves, "Sequence transduction with recurrent neural
  * networks", 2012, section 3), until no open one scores better than `beams` finished ones. Leaving the loop stops it.
@@ -45,7 +48,7 @@ export async function* beamSearch<const Asked extends boolean | MapOptions = boo
   model: SearchModel,
   options: BeamSearchOptions<Asked>,
 ): AsyncGenerator<Found<Asked>, Hypothesis<Asked>[]> {
-  const search = checkSearch(options, ["beams", "lengthPenalty"]);
+  const search = checkSearch(options, BEAM_NAMES);
   const { lengthPenalty = 1 } = options;
   if (typeof lengthPenalty !== "number") throw wrongKind("lengthPenalty", "a finite number", lengthPenalty);
   if (!Number.isFinite(lengthPenalty)) throw wrongValue("lengthPenalty", "a finite number", lengthPenalty);

@@ -4,18 +4,12 @@ import { KeyValueMemory } from "../memory.js";
 import type { AttentionOptions } from "../options.js";
 import type { MemoryType } from "../problem.js";
 import type { TensorLike } from "../tensor.js";
+import { checkNames } from "../values.js";
 import { type Activations, activations } from "./activations.js";
 import { type LayerOptions, type Part, TransformerLayer } from "./layer.js";
 import type { Reach } from "./lineage.js";
 import { MultiheadAttention } from "./multihead.js";
-import {
-  type Causal,
-  checkNames,
-  type DecoderResult,
-  type MapOf,
-  type RunOptions,
-  type Visibility,
-} from "./options.js";
+import type { Causal, DecoderResult, MapOf, RunOptions, Visibility } from "./options.js";
 import { giveBack } from "./scratch.js";
 import type { LayerState } from "./state.js";
 
@@ -46,7 +40,7 @@ export interface DecoderForwardOptions<
   causal?: Causal;
 }
 
-export const DECODER_NAMES = [
+export const DECODER_NAMES: ReadonlySet<string> = new Set([
   "mask",
   "keyLengths",
   "causal",
@@ -56,7 +50,7 @@ export const DECODER_NAMES = [
   "selfWeights",
   "threads",
   "signal",
-];
+]);
 
 /**
  * torch.nn.TransformerDecoderLayer: self-attention of the target, cross-attention to the memory (the encoder's output),

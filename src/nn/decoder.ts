@@ -2,6 +2,7 @@ import { wrongKind, wrongValue } from "../errors.js";
 import type { MapOptions } from "../maps.js";
 import type { MemoryType } from "../problem.js";
 import type { TensorLike } from "../tensor.js";
+import { checkNames } from "../values.js";
 import { activations } from "./activations.js";
 import {
   DECODER_NAMES,
@@ -11,7 +12,7 @@ import {
   TransformerDecoderLayer,
   targetAndMemory,
 } from "./decoder-layer.js";
-import { checkNames, type DecoderResult, type MapOf, type RunOptions } from "./options.js";
+import type { DecoderResult, MapOf, RunOptions } from "./options.js";
 import { Stack, type StackOptions } from "./stack.js";
 import { DecoderState } from "./state.js";
 
@@ -20,6 +21,9 @@ export interface StartOptions extends MemoryVisibility, Pick<RunOptions, "thread
   /** What keys and values are kept as, "float32" by default; see KeyValueMemory. */
   type?: MemoryType | undefined;
 }
+
+const START_NAMES = new Set(["memoryMask", "memoryKeyLengths", "type", "threads", "signal"]);
+const STEP_NAMES = new Set(["weights", "selfWeights", "threads", "signal"]);
 
 /**
  * torch.nn.TransformerDecoder: layers of one kind, and a final norm if asked for; forward() for a whole target, start()
@@ -58,7 +62,7 @@ export class TransformerDecoder extends Stack<TransformerDecoderLayer> {
    * @param memory `[batch, tk, dModel]` or `[tk, dModel]`
    */
   async start(memory: TensorLike, options: StartOptions = {}): Promise<DecoderState> {
-    checkNames(options, ["memoryMask", "memoryKeyLengths", "type", "threads", "signal"]);
+    checkNames(options, START_NAMES);
     const { memoryMask, memoryKeyLengths, type = "float32", ...run } = options;
     const encoded = activations("memory", memory, this.dModel);
     const layers = [];
@@ -81,7 +85,7 @@ export class TransformerDecoder extends Stack<TransformerDecoderLayer> {
     state: DecoderState,
     options: DecoderRunOptions<Asked, Own> = {},
   ): Promise<DecoderResult<MapOf<Asked>[], MapOf<Own>[]>> {
-    checkNames(options, ["weights", "selfWeights", "threads", "signal"]);
+    checkNames(options, STEP_NAMES);
     if (!(state instanceof DecoderState)) throw wrongKind("state", "a DecoderState, from start()", state);
     if (state.layers.length !== this.layers.length) {
       throw wrongValue("state", `a state of ${this.layers.length} layers`, state.layers.length);

@@ -1,17 +1,10 @@
 import type { MapOptions } from "../maps.js";
 import type { TensorLike } from "../tensor.js";
+import { checkNames } from "../values.js";
 import { type Activations, activations } from "./activations.js";
 import { type LayerOptions, TransformerLayer } from "./layer.js";
 import { MultiheadAttention } from "./multihead.js";
-import {
-  type AnyMap,
-  type Causal,
-  checkNames,
-  type MapOf,
-  type ModuleResult,
-  type RunOptions,
-  type Visibility,
-} from "./options.js";
+import type { AnyMap, Causal, MapOf, ModuleResult, RunOptions, Visibility } from "./options.js";
 import { giveBack } from "./scratch.js";
 import { Stack, type StackOptions } from "./stack.js";
 
@@ -22,7 +15,7 @@ export interface EncoderForwardOptions<Asked extends boolean | MapOptions = bool
   causal?: Causal;
 }
 
-const FORWARD_NAMES = ["mask", "keyLengths", "causal", "weights", "threads", "signal"];
+const FORWARD_NAMES = new Set(["mask", "keyLengths", "causal", "weights", "threads", "signal"]);
 
 /**
  * torch.nn.TransformerEncoderLayer: self-attention, then a feed-forward, each with a residual sum and a norm.

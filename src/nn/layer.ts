@@ -1,12 +1,12 @@
 // What encoder and decoder layers have in common.
 import type { Activation, RotaryOptions, WeightType } from "../blocks/index.js";
-import { integer } from "../options.js";
+import { integer, withDefaults } from "../values.js";
 import type { Activations } from "./activations.js";
 import { Linear } from "./linear.js";
 import { Module } from "./module.js";
 import type { MultiheadAttentionOptions } from "./multihead.js";
 import { LayerNorm } from "./norm.js";
-import { type AnyMap, type ModuleResult, type RunOptions, withDefaults } from "./options.js";
+import type { AnyMap, ModuleResult, RunOptions } from "./options.js";
 import { borrow, giveBack } from "./scratch.js";
 
 /** Options of torch.nn.TransformerEncoderLayer and torch.nn.TransformerDecoderLayer. */

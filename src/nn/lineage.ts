@@ -1,6 +1,6 @@
 import { wrongValue } from "../errors.js";
-import { integersOf } from "../options.js";
 import type { TensorLike } from "../tensor.js";
+import { integersOf } from "../values.js";
 
 /** Where new tokens stand, and what they see of the cache. */
 export interface Reach {

@@ -1,11 +1,10 @@
-import { oneOf } from "../blocks/check.js";
 import { type Activation, Linear as PackedLinear, type WeightType } from "../blocks/index.js";
 import { ACTIVATIONS, WEIGHT_TYPES } from "../blocks/linear.js";
-import { integer } from "../options.js";
 import type { TensorLike } from "../tensor.js";
+import { checkNames, integer, oneOf, withDefaults } from "../values.js";
 import { type Activations, activations } from "./activations.js";
 import { Module, type Parameters } from "./module.js";
-import { checkNames, type RunOptions, withDefaults } from "./options.js";
+import type { RunOptions } from "./options.js";
 import { borrow } from "./scratch.js";
 
 /** Options of torch.nn.Linear, and what its kernels do beside. */
@@ -30,6 +29,8 @@ const DEFAULTS = {
   gated: false,
   weightType: "float32",
 } as const;
+
+const FORWARD_NAMES = new Set(["threads", "signal"]);
 
 /**
  * torch.nn.Linear: `x weight^T + bias`. Parameters: weight `[outFeatures, inFeatures]`, bias `[outFeatures]`.
@@ -66,7 +67,7 @@ export class Linear extends Module {
 
   /** @param x `[batch, t, inFeatures]` or `[t, inFeatures]` */
   async forward(x: TensorLike, options: Omit<RunOptions, "weights"> = {}): Promise<Activations> {
-    checkNames(options, ["threads", "signal"]);
+    checkNames(options, FORWARD_NAMES);
     return this.apply(activations("x", x, this.inFeatures), options);
   }
 

@@ -2,8 +2,8 @@ import { Linear as PackedLinear, Rotary, type RotaryOptions, type WeightType } f
 import { wrongValue } from "../errors.js";
 import type { MapOptions } from "../maps.js";
 import { KeyValueMemory } from "../memory.js";
-import { integer } from "../options.js";
 import type { TensorLike, View } from "../tensor.js";
+import { checkNames, integer, withDefaults } from "../values.js";
 import { type Activations, activations } from "./activations.js";
 import { attendTo, attendWithExtra, extraKeys } from "./extra.js";
 import { applied, Linear } from "./linear.js";
@@ -12,12 +12,10 @@ import {
   type AnyMap,
   type Causal,
   causalOf,
-  checkNames,
   type MapOf,
   type ModuleResult,
   type RunOptions,
   type Visibility,
-  withDefaults,
 } from "./options.js";
 import { borrow, giveBack } from "./scratch.js";
 
@@ -50,6 +48,8 @@ export interface MultiheadForwardOptions<Asked extends boolean | MapOptions = bo
     Visibility {
   causal?: Causal;
 }
+
+const FORWARD_NAMES = new Set(["mask", "keyLengths", "causal", "weights", "threads", "signal"]);
 
 /** For other modules: also what is added to the output. */
 interface AttendOptions extends MultiheadForwardOptions {
@@ -151,7 +151,7 @@ export class MultiheadAttention extends Module {
     value: TensorLike,
     options: MultiheadForwardOptions<Asked> = {},
   ): Promise<ModuleResult<MapOf<Asked>>> {
-    checkNames(options, ["mask", "keyLengths", "causal", "weights", "threads", "signal"]);
+    checkNames(options, FORWARD_NAMES);
     const q = activations("query", query, this.embedDim);
     const [k, v] = [activations("key", key, this.kdim), activations("value", value, this.vdim)];
     return (await this.attendOnce(q, k, v, options)) as ModuleResult<MapOf<Asked>>;

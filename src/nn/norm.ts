@@ -1,11 +1,9 @@
-import { finite } from "../blocks/check.js";
 import { layerNorm } from "../blocks/index.js";
 import { float32 } from "../blocks/weights.js";
-import { integer } from "../options.js";
 import type { TensorLike } from "../tensor.js";
+import { finite, integer, withDefaults } from "../values.js";
 import { type Activations, activations } from "./activations.js";
 import { Module, type Parameters } from "./module.js";
-import { withDefaults } from "./options.js";
 
 /** Options of torch.nn.LayerNorm. */
 export interface LayerNormOptions {

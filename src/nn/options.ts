@@ -1,5 +1,3 @@
-// Options of the modules' constructors and of their forward().
-import { unknownOption, wrongKind } from "../errors.js";
 import type { MapOptions, TopK, WeightsResult } from "../maps.js";
 import type { AttentionOptions } from "../options.js";
 import type { Tensor, TensorLike } from "../tensor.js";
@@ -47,25 +45,4 @@ export type MapOf<Asked extends boolean | MapOptions> = NonNullable<WeightsResul
 
 export function causalOf(causal: Causal): AttentionOptions["causal"] {
   return causal === true ? "top-left" : causal;
-}
-
-/** Options of a call, of the names that it knows. */
-export function checkNames(options: object, known: readonly string[]): void {
-  if (typeof options !== "object" || options === null) throw wrongKind("options", "an object", options);
-  for (const name in options) if (!known.includes(name)) throw unknownOption(name, known);
-}
-
-/** The given options over their defaults. `undefined` is the same as leaving an option out; unknown names are errors. */
-export function withDefaults<Options extends object>(
-  given: Options,
-  defaults: { readonly [K in keyof Options]-?: Options[K] | undefined },
-): { [K in keyof Options]-?: Exclude<Options[K], undefined> } {
-  checkNames(given, Object.keys(defaults));
-  const options: Record<string, unknown> = { ...defaults };
-  for (const [name, value] of Object.entries(given)) {
-    if (value === undefined) continue;
-    if (typeof options[name] === "boolean" && typeof value !== "boolean") throw wrongKind(name, "a boolean", value);
-    options[name] = value;
-  }
-  return options as ReturnType<typeof withDefaults<Options>>;
 }

@@ -1,8 +1,8 @@
 // What greedy and beam search have in common.
-import { unknownOption, wrongKind, wrongValue } from "../errors.js";
+import { wrongKind, wrongValue } from "../errors.js";
 import { FORMS, type MapOptions, type TopK } from "../maps.js";
-import { checkSignal, integer, integersOf } from "../options.js";
 import type { Tensor } from "../tensor.js";
+import { checkNames, checkSignal, integer, integersOf } from "../values.js";
 import type { AnyMap, MapOf } from "./options.js";
 
 /** What one step of a model gives. */
@@ -60,10 +60,10 @@ export interface CheckedSearch extends StepOptions {
   maxLength: number;
 }
 
-export function checkSearch(options: SearchOptions, known: readonly string[] = []): CheckedSearch {
-  if (typeof options !== "object" || options === null) throw wrongKind("options", "an object", options);
-  const names = ["prompt", "end", "maxLength", "weights", "signal", ...known];
-  for (const name in options) if (!names.includes(name)) throw unknownOption(name, names);
+export const SEARCH_NAMES: ReadonlySet<string> = new Set(["prompt", "end", "maxLength", "weights", "signal"]);
+
+export function checkSearch(options: SearchOptions, names: ReadonlySet<string> = SEARCH_NAMES): CheckedSearch {
+  checkNames(options, names);
   const { prompt, end, maxLength, weights = false, signal } = options;
   const tokens = integersOf("prompt", prompt, 0);
   if (tokens.length === 0) throw wrongValue("prompt.length", "at least 1", 0);

@@ -1,10 +1,11 @@
 // What encoder and decoder have in common.
-import { integer } from "../options.js";
+
+import { integer, withDefaults } from "../values.js";
 import type { Activations } from "./activations.js";
 import { LAYER_DEFAULTS, type LayerOptions, type TransformerLayer } from "./layer.js";
 import { Module } from "./module.js";
 import { LayerNorm } from "./norm.js";
-import { type AnyMap, type DecoderResult, withDefaults } from "./options.js";
+import type { AnyMap, DecoderResult } from "./options.js";
 import { giveBack } from "./scratch.js";
 
 /** Options of a stack of layers. */

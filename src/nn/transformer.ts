@@ -1,12 +1,12 @@
 import type { MapOptions } from "../maps.js";
-import { integer } from "../options.js";
 import type { TensorLike } from "../tensor.js";
+import { checkNames, integer, withDefaults } from "../values.js";
 import { TransformerDecoder } from "./decoder.js";
 import { DECODER_NAMES, type DecoderForwardOptions } from "./decoder-layer.js";
 import { TransformerEncoder } from "./encoder.js";
 import { LAYER_DEFAULTS, type LayerOptions } from "./layer.js";
 import { Module } from "./module.js";
-import { checkNames, type DecoderResult, type MapOf, type Visibility, withDefaults } from "./options.js";
+import type { DecoderResult, MapOf, Visibility } from "./options.js";
 
 /** Options of torch.nn.Transformer. */
 export interface TransformerOptions extends Partial<LayerOptions> {
@@ -33,6 +33,7 @@ export interface TransformerResult<Weights, Own, Source> extends DecoderResult<W
   srcWeights?: Source;
 }
 
+const FORWARD_NAMES = new Set([...DECODER_NAMES, "srcMask", "srcKeyLengths", "srcWeights"]);
 const DEFAULTS = { ...LAYER_DEFAULTS, dModel: 512, nhead: 8, numEncoderLayers: 6, numDecoderLayers: 6 };
 
 /**
@@ -77,7 +78,7 @@ export class Transformer extends Module {
     tgt: TensorLike,
     options: TransformerForwardOptions<Asked, Own, Source> = {},
   ): Promise<TransformerResult<MapOf<Asked>[], MapOf<Own>[], MapOf<Source>[]>> {
-    checkNames(options, [...DECODER_NAMES, "srcMask", "srcKeyLengths", "srcWeights"]);
+    checkNames(options, FORWARD_NAMES);
     const { srcMask: mask, srcKeyLengths: keyLengths, srcWeights, ...decoding } = options;
     const { threads, signal } = options;
     const encoded = await this.encoder.forward(src, { mask, keyLengths, weights: srcWeights, threads, signal });
