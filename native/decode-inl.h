@@ -90,15 +90,20 @@ struct Decode {
     });
   }
 
+  // Each block of values is summed up by itself.
   template <Type T, int MOST> XATTN_INLINE void addRows(const void *values, int64_t first, int64_t row, int n, int j) {
     inBatches<MOST>([&](auto count, int r) XATTN_LAMBDA_INLINE {
       enum { N = decltype(count)::value };
       float *to = o + r * dvPadded;
-      // int8 as it is has no NaN and no infinity but in its factors, which do not meet a probability of 0.
-      if (T != XATTN_INT8 && careful)
-        addValues<N, T, T != XATTN_INT8>(s + r * CHUNK + j, values, first, row, n, p->dv, to, dvPadded);
-      else
-        addValues<N, T, false>(s + r * CHUNK + j, values, first, row, n, p->dv, to, dvPadded);
+      for (int i = 0; i < n; i += BLOCK) {
+        const float *weights = s + r * CHUNK + j + i;
+        const int some = (int)smaller(BLOCK, n - i);
+        // int8 as it is has no NaN and no infinity but in its factors, which do not meet a probability of 0.
+        if (T != XATTN_INT8 && careful)
+          addValues<N, T, T != XATTN_INT8>(weights, values, first + i * row, row, some, p->dv, to, dvPadded);
+        else
+          addValues<N, T, false>(weights, values, first + i * row, row, some, p->dv, to, dvPadded);
+      }
     });
   }
 
@@ -117,48 +122,46 @@ struct Decode {
     f(Count<N>());
   }
 
-  // f(Reading<T, MOST>(), data, element of the first, row) for n keys or values.
+  // f(Reading<T, MOST>(), data, element of the first, row, n, j) for n keys or values from `key` on: all of them, or a
+  // block at a time, which begins at j, where it is converted or read more than once.
   template <Type T, int MOST> struct Reading {
     static constexpr Type type = T;
     enum { most = MOST };
   };
   template <class F>
   XATTN_INLINE void read(const Operand &x, int64_t start, int64_t width, bool direct, int64_t key, int n, F f) {
-    const int64_t first = start + key * x.row;
-    if (!direct) {
-      int64_t row;
-      Converted all = {floats, 0, 0};
-      const float *data = asFloats(x, start, width, key, n, &all, &row);
-      f(Reading<XATTN_FLOAT32, BATCH>(), data, 0, row);
-    } else if (x.type == XATTN_FLOAT32)
-      f(Reading<XATTN_FLOAT32, BATCH>(), x.data, first, x.row);
-    else if (x.type == XATTN_FLOAT16)
-      f(Reading<XATTN_FLOAT16, DIRECT>(), x.data, first, x.row);
-    else if (x.type == XATTN_BFLOAT16)
-      f(Reading<XATTN_BFLOAT16, DIRECT>(), x.data, first, x.row);
-    else
-      f(Reading<XATTN_INT8, DIRECT>(), x.data, first, x.row);
-  }
-
-  XATTN_NOINLINE void scoreBlock(int64_t key, int n, int j) {
-    read(p->key, rows.key, p->d, keysAreDirect(), key, n,
-         [&](auto how, const void *data, int64_t first, int64_t row)
-             XATTN_LAMBDA_INLINE { scoreRows<decltype(how)::type, decltype(how)::most>(data, first, row, n, j); });
-  }
-  XATTN_NOINLINE void addBlock(int64_t key, int n, int j) {
-    read(p->value, rows.value, p->dv, isDirect(p->value.type), key, n,
-         [&](auto how, const void *data, int64_t first, int64_t row)
-             XATTN_LAMBDA_INLINE { addRows<decltype(how)::type, decltype(how)::most>(data, first, row, n, j); });
+    const int each = direct && rows.count <= BATCH ? n : BLOCK;
+    for (int j = 0; j < n; j += each) {
+      const int some = (int)smaller(each, n - j);
+      const int64_t first = start + (key + j) * x.row;
+      if (!direct) {
+        int64_t row;
+        Converted block = {floats, 0, 0};
+        const float *data = asFloats(x, start, width, key + j, some, &block, &row);
+        f(Reading<XATTN_FLOAT32, BATCH>(), data, 0, row, some, j);
+      } else if (x.type == XATTN_FLOAT32)
+        f(Reading<XATTN_FLOAT32, BATCH>(), x.data, first, x.row, some, j);
+      else if (x.type == XATTN_FLOAT16)
+        f(Reading<XATTN_FLOAT16, DIRECT>(), x.data, first, x.row, some, j);
+      else if (x.type == XATTN_BFLOAT16)
+        f(Reading<XATTN_BFLOAT16, DIRECT>(), x.data, first, x.row, some, j);
+      else
+        f(Reading<XATTN_INT8, DIRECT>(), x.data, first, x.row, some, j);
+    }
   }
 
   XATTN_NOINLINE void scoreChunk(int64_t key, int n) {
-    for (int j = 0; j < n; j += BLOCK) scoreBlock(key + j, (int)smaller(BLOCK, n - j), j);
+    read(p->key, rows.key, p->d, keysAreDirect(), key, n,
+         [&](auto how, const void *data, int64_t first, int64_t row, int n, int j)
+             XATTN_LAMBDA_INLINE { scoreRows<decltype(how)::type, decltype(how)::most>(data, first, row, n, j); });
     if (p->key.type == XATTN_INT8 && isDirect(XATTN_INT8)) scaleScores(scalesOf(p->key, rows.key) + key, n);
   }
   XATTN_NOINLINE void addChunk(int64_t key, int n) {
     if (p->value.type == XATTN_INT8 && isDirect(XATTN_INT8))
       scaleProbabilities(scalesOf(p->value, rows.value) + key, n);
-    for (int j = 0; j < n; j += BLOCK) addBlock(key + j, (int)smaller(BLOCK, n - j), j);
+    read(p->value, rows.value, p->dv, isDirect(p->value.type), key, n,
+         [&](auto how, const void *data, int64_t first, int64_t row, int n, int j)
+             XATTN_LAMBDA_INLINE { addRows<decltype(how)::type, decltype(how)::most>(data, first, row, n, j); });
   }
 
   // The same of a row that sees every key as it is.

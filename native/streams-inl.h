@@ -105,26 +105,29 @@ XATTN_NOINLINE void scoreKeys(const float *q, int64_t pitch, int64_t d, const vo
       XATTN_UNROLL for (int r = 0; r < N; r++) {
         XATTN_UNROLL for (int i = 0; i < STEP; i++) acc[r][i] = P::none();
       }
-      const auto addProducts = [&](int64_t k, int some) XATTN_LAMBDA_INLINE {
-        typename P::Part x[STEP];
-        XATTN_UNROLL for (int i = 0; i < STEP; i++) {
-          x[i] = P::key(keys, key[i] + k, some);
-          fetchAhead<T>(keys, key[i], k);
+      const auto addProducts = [&](auto count, int i, int64_t k, int some) XATTN_LAMBDA_INLINE {
+        enum { KEYS = decltype(count)::value };
+        typename P::Part x[KEYS];
+        XATTN_UNROLL for (int e = 0; e < KEYS; e++) {
+          x[e] = P::key(keys, key[i + e] + k, some);
+          fetchAhead<T>(keys, key[i + e], k);
         }
         if constexpr (N > 1 && T == XATTN_FLOAT32) {
-          XATTN_UNROLL for (int i = 0; i < STEP; i++) hold(x[i].x[0]);
+          XATTN_UNROLL for (int e = 0; e < KEYS; e++) hold(x[e].x[0]);
         }
         XATTN_UNROLL for (int r = 0; r < N; r++) {
           const typename P::Part y = D > 0 ? own[r][k / EACH] : query(r, k);
-          XATTN_UNROLL for (int i = 0; i < STEP; i++) acc[r][i] = P::add(acc[r][i], x[i], y);
+          XATTN_UNROLL for (int e = 0; e < KEYS; e++) acc[r][i + e] = P::add(acc[r][i + e], x[e], y);
         }
       };
-      if constexpr (D > 0) {
-        XATTN_UNROLL for (int k = 0; k < D; k += EACH) addProducts(k, EACH);
+      if constexpr (D > 0) { // key by key, which memory likes best
+        XATTN_UNROLL for (int i = 0; i < STEP; i++) {
+          XATTN_UNROLL for (int k = 0; k < D; k += EACH) addProducts(Count<1>(), i, k, EACH);
+        }
       } else {
         int64_t k = 0;
-        for (; k + EACH <= d; k += EACH) addProducts(k, EACH);
-        if (k < d) addProducts(k, (int)(d - k));
+        for (; k + EACH <= d; k += EACH) addProducts(Count<STEP>(), 0, k, EACH);
+        if (k < d) addProducts(Count<STEP>(), 0, k, (int)(d - k));
       }
       XATTN_UNROLL for (int r = 0; r < N; r++) {
         vec total[STEP];
