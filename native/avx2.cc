@@ -216,13 +216,18 @@ XATTN_INLINE void transpose(vec *r) {
   XATTN_UNROLL for (int i = 0; i < 4; i++) r[i] = lowHalves(t[i], t[i + 4]), r[i + 4] = highHalves(t[i], t[i + 4]);
 }
 
+// The halves of each four lanes of a and b added up. A blend takes one of four ports, a shuffle one of two or the only.
+XATTN_INLINE vec foldTwo(vec a, vec b) {
+  return add(_mm256_blend_ps(a, b, 0xcc), _mm256_shuffle_ps(a, b, 0x4e));
+}
 // The lanes of four vectors added up in part, for joinFolds().
 XATTN_INLINE vec foldFour(const vec *a) {
-  return _mm256_hadd_ps(_mm256_hadd_ps(a[0], a[1]), _mm256_hadd_ps(a[2], a[3]));
+  const vec p = foldTwo(a[0], a[1]), q = foldTwo(a[2], a[3]);
+  return add(_mm256_shuffle_ps(p, q, 0x88), _mm256_shuffle_ps(p, q, 0xdd));
 }
 // Lane i of the result is the sum of the lanes of the i-th vector that was folded.
 XATTN_INLINE vec joinFolds(const vec *t) {
-  return add(lowHalves(t[0], t[1]), highHalves(t[0], t[1]));
+  return add(_mm256_blend_ps(t[0], t[1], 0xf0), _mm256_permute2f128_ps(t[0], t[1], 0x21));
 }
 // Even and odd lanes of 16 become 16 in their order.
 XATTN_INLINE void interleave(vec *x) {

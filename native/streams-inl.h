@@ -1,8 +1,8 @@
 // Rows of keys or values read once for a few query rows, with lanes along d or dv.
 
 // Keys whose scores are held at a time, query rows that are served by one read (their sums stay in registers), and
-// keys that are read side by side.
-enum { CHUNK = 1024, BATCH = REGISTERS >= 32 ? 6 : 3, STEP = 4 };
+// keys whose sums are folded together.
+enum { CHUNK = 1024, BATCH = W < 8 ? 3 : 6, STEP = 4 };
 
 // bfloat16 is read two vectors at a time, the even ones of 2 W first, which saves half of the work.
 template <Type T> constexpr int vectorsOf() {
@@ -90,6 +90,8 @@ XATTN_NOINLINE void scoreKeys(const float *q, int64_t pitch, int64_t d, const vo
                               int n, float *s) {
   typedef Products<T> P;
   enum { EACH = P::EACH, OWN = D > 0 ? D / EACH : 1 };
+  // Beside N * KEYS sums there is room for one of either kind and for those of the kind that are fewer.
+  enum { KEYS = N * STEP < REGISTERS ? STEP : STEP / 2, HELD = D > 0 || N < KEYS ? 1 : KEYS };
   const auto query = [&](int r, int64_t k)
                          XATTN_LAMBDA_INLINE { return P::query((const typename P::Query *)(q + r * pitch) + k); };
   typename P::Part own[N][OWN];
@@ -105,29 +107,36 @@ XATTN_NOINLINE void scoreKeys(const float *q, int64_t pitch, int64_t d, const vo
       XATTN_UNROLL for (int r = 0; r < N; r++) {
         XATTN_UNROLL for (int i = 0; i < STEP; i++) acc[r][i] = P::none();
       }
-      const auto addProducts = [&](auto count, int i, int64_t k, int some) XATTN_LAMBDA_INLINE {
-        enum { KEYS = decltype(count)::value };
-        typename P::Part x[KEYS];
-        XATTN_UNROLL for (int e = 0; e < KEYS; e++) {
+      // For some keys from the i-th on.
+      const auto addProducts = [&](int i, int64_t k, int some) XATTN_LAMBDA_INLINE {
+        typename P::Part x[HELD];
+        XATTN_UNROLL for (int e = 0; e < HELD; e++) {
           x[e] = P::key(keys, key[i + e] + k, some);
           fetchAhead<T>(keys, key[i + e], k);
         }
         if constexpr (N > 1 && T == XATTN_FLOAT32) {
-          XATTN_UNROLL for (int e = 0; e < KEYS; e++) hold(x[e].x[0]);
+          XATTN_UNROLL for (int e = 0; e < HELD; e++) hold(x[e].x[0]);
         }
         XATTN_UNROLL for (int r = 0; r < N; r++) {
-          const typename P::Part y = D > 0 ? own[r][k / EACH] : query(r, k);
-          XATTN_UNROLL for (int e = 0; e < KEYS; e++) acc[r][i + e] = P::add(acc[r][i + e], x[e], y);
+          typename P::Part y = D > 0 ? own[r][k / EACH] : query(r, k);
+          if constexpr (HELD > 1 && T == XATTN_FLOAT32) hold(y.x[0]); // loads are fewer than keys times rows
+          XATTN_UNROLL for (int e = 0; e < HELD; e++) acc[r][i + e] = P::add(acc[r][i + e], x[e], y);
         }
       };
       if constexpr (D > 0) { // key by key, which memory likes best
         XATTN_UNROLL for (int i = 0; i < STEP; i++) {
-          XATTN_UNROLL for (int k = 0; k < D; k += EACH) addProducts(Count<1>(), i, k, EACH);
+          XATTN_UNROLL for (int k = 0; k < D; k += EACH) addProducts(i, k, EACH);
         }
       } else {
-        int64_t k = 0;
-        for (; k + EACH <= d; k += EACH) addProducts(Count<STEP>(), 0, k, EACH);
-        if (k < d) addProducts(Count<STEP>(), 0, k, (int)(d - k));
+        XATTN_UNROLL for (int start = 0; start < STEP; start += KEYS) {
+          int64_t k = 0;
+          for (; k + EACH <= d; k += EACH) {
+            XATTN_UNROLL for (int i = start; i < start + KEYS; i += HELD) addProducts(i, k, EACH);
+          }
+          if (k < d) {
+            XATTN_UNROLL for (int i = start; i < start + KEYS; i += HELD) addProducts(i, k, (int)(d - k));
+          }
+        }
       }
       XATTN_UNROLL for (int r = 0; r < N; r++) {
         vec total[STEP];
@@ -148,21 +157,24 @@ XATTN_NOINLINE void scoreKeys(const float *q, int64_t pitch, int64_t d, const vo
 // Attended keys weigh at least 2^-126.
 template <int N, int C, Type T, bool CAREFUL>
 XATTN_INLINE void addKey(vec (&acc)[N][C], const void *values, int64_t at, const float *s, int last) {
-  enum { V = C % vectorsOf<T>() == 0 ? vectorsOf<T>() : 1 };
-  vec e[N];
-  XATTN_UNROLL for (int r = 0; r < N; r++) e[r] = broadcast(s + r * CHUNK);
-  XATTN_UNROLL for (int v = 0; v < C; v += V) {
-    vec x[V];
-    if constexpr (V == vectorsOf<T>()) {
-      loadInOrder<T>(values, at + v * W, C == 1 ? last : V * W, x);
-      fetchAhead<T>(values, at, v * W);
-    } else {
-      x[0] = loadAs(T, values, at, last);
+  enum { V = C % vectorsOf<T>() == 0 ? vectorsOf<T>() : 1, HELD = N < C ? V : C };
+  XATTN_UNROLL for (int v = 0; v < C; v += HELD) {
+    vec x[HELD];
+    XATTN_UNROLL for (int i = 0; i < HELD; i += V) {
+      if constexpr (V == vectorsOf<T>()) {
+        loadInOrder<T>(values, at + (v + i) * W, C == 1 ? last : V * W, x + i);
+        fetchAhead<T>(values, at, (v + i) * W);
+      } else {
+        x[i] = loadAs(T, values, at, last);
+      }
     }
-    if (N > 1 && T == XATTN_FLOAT32) hold(x[0]);
+    if constexpr (N > 1 && T == XATTN_FLOAT32) {
+      XATTN_UNROLL for (int i = 0; i < HELD; i++) hold(x[i]);
+    }
     XATTN_UNROLL for (int r = 0; r < N; r++) {
       if (CAREFUL && s[r * CHUNK] == 0) continue;
-      XATTN_UNROLL for (int i = 0; i < V; i++) acc[r][v + i] = fma(e[r], x[i], acc[r][v + i]);
+      const vec e = broadcast(s + r * CHUNK);
+      XATTN_UNROLL for (int i = 0; i < HELD; i++) acc[r][v + i] = fma(e, x[i], acc[r][v + i]);
     }
   }
 }
@@ -207,8 +219,9 @@ constexpr int powerUpTo4(int n) {
 template <int N, Type T, bool CAREFUL>
 XATTN_NOINLINE void addValues(const float *s, const void *values, int64_t first, int64_t row, int n, int64_t dv,
                               float *o, int64_t pitch) {
-  // Beside the accumulators there is room for N probabilities and a vector of values.
-  enum { ROOM = REGISTERS - 1 - N, WIDE = powerUpTo4(ROOM / N), U = powerUpTo4(ROOM / (N * WIDE)) };
+  // Beside the accumulators there is room for values and probabilities: one of either, and the rest of those that are
+  // fewer.
+  enum { ROOM = REGISTERS - (N > 1 ? 3 : 2), WIDE = powerUpTo4(ROOM / N), U = powerUpTo4(ROOM / (N * WIDE)) };
   enum { C = CAREFUL ? 1 : WIDE, WHOLE = 8 };
   int64_t c = 0;
   // Of one row that most models' dv fits: a stream is read faster in one go than in stripes.
