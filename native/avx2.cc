@@ -155,7 +155,9 @@ XATTN_INLINE ints noInts() {
   return _mm256_setzero_si256();
 }
 XATTN_INLINE ints addPairs(ints sum, shorts a, shorts b) {
-  return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b));
+  sum = _mm256_add_epi32(sum, _mm256_madd_epi16(a, b));
+  XATTN_OPAQUE(sum); // or gcc 12 makes many products before it adds them, and keeps sums in memory
+  return sum;
 }
 XATTN_INLINE vec toFloats(ints a) {
   return _mm256_cvtepi32_ps(a);
@@ -235,12 +237,11 @@ XATTN_INLINE void interleave(vec *x) {
   x[0] = lowHalves(low, high), x[1] = highHalves(low, high);
 }
 
-// Four int8 a lane.
 XATTN_INLINE ints broadcastInt(int32_t x) {
   return _mm256_set1_epi32(x);
 }
-XATTN_INLINE ints broadcastQuad(const int8_t *p) {
-  return _mm256_set1_epi32(XATTN_QUAD(p));
+XATTN_INLINE ints addInts(ints a, ints b) {
+  return _mm256_add_epi32(a, b);
 }
 
 // A pair of integers of 16 bits in every lane.
@@ -248,18 +249,41 @@ XATTN_INLINE shorts broadcastShorts(const int16_t *p) {
   return _mm256_set1_epi32(XATTN_SHORTS(p));
 }
 
-// |w| * (x with the sign of w): two products of at most 127 * 127 fit 16 bits.
+// Four loads would take as long as those of eight vectors of weights.
+XATTN_INLINE void broadcastQuads(const int8_t *p, ints (&x)[4]) {
+  const __m256i all = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p));
+  x[0] = _mm256_shuffle_epi32(all, 0x00), x[1] = _mm256_shuffle_epi32(all, 0x55);
+  x[2] = _mm256_shuffle_epi32(all, 0xaa), x[3] = _mm256_shuffle_epi32(all, 0xff);
+}
+
+#define XATTN_QUADS
+XATTN_INLINE bool hasQuads() {
+  return xattn_quads(W);
+}
+
+// AVX-VNNI. The instruction's first factors have no sign: 128 is added to the weights, and taken away at the start.
 struct Quads {
-  static XATTN_INLINE int32_t start(const int8_t *, int64_t) { return 0; }
+  enum { FLIP = -128 };
+  static XATTN_INLINE int32_t start(const int8_t *x, int64_t n) {
+    ints sum = _mm256_setzero_si256();
+    for (int64_t k = 0; k < n; k += 4 * W) sum = add(sum, _mm256_set1_epi8(-128), weights(x + k));
+    __m128i s = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
+    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
+    return -_mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
+  }
   static XATTN_INLINE ints weights(const int8_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
   static XATTN_INLINE ints add(ints sum, ints w, ints x) {
-    const ints pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+#ifdef _MSC_VER
+    return _mm256_dpbusd_avx_epi32(sum, w, x);
+#else
+    __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(w), "x"(x)); // no target has to have it
+    return sum;
+#endif
   }
 };
 
 #define XATTN_TILES(tile) tile(2, 6, 1.0) tile(1, 8, 1.1)
-enum { LINEAR_VECTORS = 2, LINEAR_ROWS = 6 };
+enum { LINEAR_VECTORS = 2, LINEAR_ROWS = 6, LINEAR_SUMS = 4 };
 #include "kernel-inl.h"
 #include "blocks-inl.h"
 

@@ -5,7 +5,7 @@
 #include "target.h"
 #include <immintrin.h>
 
-// What is behind bmi2 serves FastQuads and pairs-inl.h alone, which run where xattn_quads() and xattn_pairs() say so.
+// What is behind bmi2 serves Quads and pairs-inl.h alone, which run where xattn_quads() and xattn_pairs() say so.
 XATTN_BEGIN_TARGET("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,bmi2,avx512vnni,avx512bf16,amx-tile,amx-bf16")
 namespace {
 
@@ -158,7 +158,9 @@ XATTN_INLINE ints noInts() {
   return _mm512_setzero_si512();
 }
 XATTN_INLINE ints addPairs(ints sum, shorts a, shorts b) {
-  return _mm512_add_epi32(sum, _mm512_madd_epi16(a, b));
+  sum = _mm512_add_epi32(sum, _mm512_madd_epi16(a, b));
+  XATTN_OPAQUE(sum); // or gcc 12 makes many products before it adds them
+  return sum;
 }
 XATTN_INLINE vec toFloats(ints a) {
   return _mm512_cvtepi32_ps(a);
@@ -280,12 +282,11 @@ XATTN_INLINE vec addDots(vec sum, vec a, vec b) {
 }
 #endif
 
-// Four int8 a lane.
 XATTN_INLINE ints broadcastInt(int32_t x) {
   return _mm512_set1_epi32(x);
 }
-XATTN_INLINE ints broadcastQuad(const int8_t *p) {
-  return _mm512_set1_epi32(XATTN_QUAD(p));
+XATTN_INLINE ints addInts(ints a, ints b) {
+  return _mm512_add_epi32(a, b);
 }
 
 // A pair of integers of 16 bits in every lane.
@@ -293,32 +294,20 @@ XATTN_INLINE shorts broadcastShorts(const int16_t *p) {
   return _mm512_set1_epi32(XATTN_SHORTS(p));
 }
 
-struct Quads {
-  static XATTN_INLINE int32_t start(const int8_t *, int64_t) { return 0; }
-  static XATTN_INLINE ints weights(const int8_t *p) { return _mm512_loadu_si512(p); }
-  static XATTN_INLINE ints add(ints sum, ints w, ints x) {
-    const ints evens = _mm512_srai_epi16(_mm512_slli_epi16(w, 8), 8), odds = _mm512_srai_epi16(w, 8);
-    const ints xEvens = _mm512_srai_epi16(_mm512_slli_epi16(x, 8), 8), xOdds = _mm512_srai_epi16(x, 8);
-    ints products = _mm512_madd_epi16(evens, xEvens), more = _mm512_madd_epi16(odds, xOdds);
-    XATTN_OPAQUE(products); // a compiler may know an instruction of avx512vnni for the product and the addition
-    XATTN_OPAQUE(more);
-    return _mm512_add_epi32(sum, _mm512_add_epi32(products, more));
-  }
-};
+#define XATTN_QUADS
+XATTN_INLINE bool hasQuads() {
+  return xattn_quads(W);
+}
 
 // The instruction's first factors have no sign: 128 is added to the weights, and taken away at the start.
-#define XATTN_QUADS
-struct FastQuads {
+struct Quads {
+  enum { FLIP = -128 };
   static XATTN_INLINE int32_t start(const int8_t *x, int64_t n) {
     ints sum = _mm512_setzero_si512();
-    for (int64_t k = 0; k < n; k += 64) {
-      sum = _mm512_dpbusd_epi32(sum, _mm512_set1_epi8(-128), _mm512_loadu_si512(x + k));
-    }
+    for (int64_t k = 0; k < n; k += 4 * W) sum = add(sum, _mm512_set1_epi8(-128), weights(x + k));
     return -_mm512_reduce_add_epi32(sum);
   }
-  static XATTN_INLINE ints weights(const int8_t *p) {
-    return _mm512_xor_si512(_mm512_loadu_si512(p), _mm512_set1_epi8(-128));
-  }
+  static XATTN_INLINE ints weights(const int8_t *p) { return _mm512_loadu_si512(p); }
   static XATTN_INLINE ints add(ints sum, ints w, ints x) {
 #ifdef _MSC_VER
     return _mm512_dpbusd_epi32(sum, w, x);
@@ -331,7 +320,7 @@ struct FastQuads {
 
 #define XATTN_TILES(tile) tile(4, 6, 1.0) tile(2, 8, 1.03) tile(1, 8, 1.2)
 #define XATTN_PAIR_TILES(tile) tile(4, 6, 1.0) tile(2, 8, 1.03)
-enum { LINEAR_VECTORS = 4, LINEAR_ROWS = 6 };
+enum { LINEAR_VECTORS = 4, LINEAR_ROWS = 6, LINEAR_SUMS = 4 };
 #include "kernel-inl.h"
 #include "blocks-inl.h"
 

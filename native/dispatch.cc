@@ -130,14 +130,19 @@ Pairs detectPairs() {
   return XATTN_NO_PAIRS;
 }
 
-// The environment variable is for tests: products of 16 bits.
-bool detectQuads() {
+struct Quads {
+  bool of8, of16; // lanes
+};
+
+// AVX-VNNI and AVX-512 VNNI. The environment variable is for tests: products of 16 bits.
+Quads detectQuads() {
 #ifdef XATTN_X86
   const char *given = getenv("XATTN_INT8");
-  return hasAvx512() && has(cpuid(7).ecx, bit(11)) && (given == nullptr || strcmp(given, "words") != 0);
-#else
-  return false;
+  if (given == nullptr || strcmp(given, "words") != 0) {
+    return {hasAvx2() && has(cpuid(7, 1).eax, bit(4)), hasAvx512() && has(cpuid(7).ecx, bit(11))};
+  }
 #endif
+  return {false, false};
 }
 
 } // namespace
@@ -147,9 +152,9 @@ Pairs xattn_pairs(void) {
   return pairs;
 }
 
-int xattn_quads(void) {
-  static const bool quads = detectQuads();
-  return quads;
+int xattn_quads(int lanes) {
+  static const Quads quads = detectQuads();
+  return lanes == 16 ? quads.of16 : lanes == 8 && quads.of8;
 }
 
 const Kernels &usableKernels() {

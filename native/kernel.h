@@ -101,8 +101,8 @@ typedef struct Kernel {
 typedef enum Pairs { XATTN_NO_PAIRS, XATTN_DOTS, XATTN_AMX } Pairs;
 Pairs xattn_pairs(void);
 
-// Nonzero where this CPU adds up four products of int8 in one instruction.
-int xattn_quads(void);
+// Nonzero where this CPU adds up four products of int8 in one instruction, in each of so many lanes.
+int xattn_quads(int lanes);
 
 extern const Kernel xattn_avx512, xattn_avx2, xattn_neon, xattn_scalar;
 

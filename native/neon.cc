@@ -199,12 +199,11 @@ XATTN_INLINE void interleave(vec *x) {
   x[0] = vzip1q_f32(even, odd), x[1] = vzip2q_f32(even, odd);
 }
 
-// Four int8 a lane.
 XATTN_INLINE ints broadcastInt(int32_t x) {
   return vdupq_n_s32(x);
 }
-XATTN_INLINE ints broadcastQuad(const int8_t *p) {
-  return vdupq_n_s32(XATTN_QUAD(p));
+XATTN_INLINE ints addInts(ints a, ints b) {
+  return vaddq_s32(a, b);
 }
 
 // A pair of integers of 16 bits in every lane.
@@ -212,8 +211,14 @@ XATTN_INLINE shorts broadcastShorts(const int16_t *p) {
   return vreinterpretq_s16_s32(vdupq_n_s32(XATTN_SHORTS(p)));
 }
 
-// Two products of at most 127 * 127 fit 16 bits.
+#define XATTN_QUADS
+XATTN_INLINE bool hasQuads() {
+  return true;
+}
+
+// Two products of at most 127 * 128 fit 16 bits.
 struct Quads {
+  enum { FLIP = 0 };
   static XATTN_INLINE int32_t start(const int8_t *, int64_t) { return 0; }
   static XATTN_INLINE ints weights(const int8_t *p) { return vreinterpretq_s32_s8(vld1q_s8(p)); }
   static XATTN_INLINE ints add(ints sum, ints w, ints x) {
@@ -224,7 +229,7 @@ struct Quads {
 };
 
 #define XATTN_TILES(tile) tile(4, 6, 1.0) tile(2, 8, 1.05) tile(1, 8, 1.2)
-enum { LINEAR_VECTORS = 4, LINEAR_ROWS = 6 };
+enum { LINEAR_VECTORS = 4, LINEAR_ROWS = 6, LINEAR_SUMS = 4 };
 #include "kernel-inl.h"
 #include "blocks-inl.h"
 

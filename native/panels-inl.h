@@ -33,7 +33,7 @@ XATTN_INLINE size_t storedSize(Stored type) {
 }
 
 XATTN_INLINE int64_t togetherOf(Stored type) {
-  return type == XATTN_STORED_FLOAT32 ? 1 : type == XATTN_STORED_QUADS ? 4 : 2;
+  return type == XATTN_STORED_FLOAT32 ? 1 : type == XATTN_STORED_BFLOAT16 || !hasQuads() ? 2 : 4;
 }
 
 // With zeros behind the last.
@@ -62,6 +62,12 @@ template <class T> XATTN_NOINLINE void packPanels(const Linear *p, const T *rows
   }
 }
 
+XATTN_INLINE void packBytes(const Linear *p, const int8_t *rows, int8_t *to) {
+  packPanels(p, rows, to);
+  const int64_t bytes = hasQuads() ? panelsOf(p) * PANEL * packedInputs(p) : 0;
+  for (int64_t i = 0; i < bytes; i++) to[i] ^= (int8_t)Quads::FLIP;
+}
+
 void packLinear(const Linear *p, const void *rows, void *packed) {
   void *to = aligned(packed);
   if (p->type == XATTN_STORED_FLOAT32)
@@ -69,5 +75,5 @@ void packLinear(const Linear *p, const void *rows, void *packed) {
   else if (p->type == XATTN_STORED_BFLOAT16)
     packPanels(p, (const uint16_t *)rows, (uint16_t *)to);
   else
-    packPanels(p, (const int8_t *)rows, (int8_t *)to);
+    packBytes(p, (const int8_t *)rows, (int8_t *)to);
 }

@@ -174,33 +174,32 @@ XATTN_INLINE vec hideZeros(const uint8_t *p) {
 XATTN_INLINE vec fromSigned(const int8_t *p) {
   XATTN_EACH(vec, (float)p[i]);
 }
-// 8 integers of 16 bits, of which n are there and the others 0, and 4 sums of products of their pairs.
+// 8 integers of 16 bits, of which n are there and the others 0, and 4 sums of products of their pairs, all of them as
+// floats: of 32 bits the baseline of x86 has no products. First the even ones, then the odd ones.
 struct shorts {
-  int16_t x[2 * W];
+  vec even, odd;
 };
-struct ints {
-  int32_t x[W];
-};
+typedef vec ints;
+template <class T> XATTN_INLINE shorts floatsOf(const T *p) {
+  shorts r;
+  XATTN_UNROLL for (int i = 0; i < W; i++) r.even.x[i] = p[2 * i], r.odd.x[i] = p[2 * i + 1];
+  return r;
+}
 XATTN_INLINE shorts widenBytes(const int8_t *p, int n) {
   int8_t bytes[2 * W];
-  if (n < 2 * W) p = copyFirst<2 * W>(bytes, p, n);
-  shorts r;
-  XATTN_UNROLL for (int i = 0; i < 2 * W; i++) r.x[i] = p[i];
-  return r;
+  return floatsOf(n < 2 * W ? copyFirst<2 * W>(bytes, p, n) : p);
 }
 XATTN_INLINE shorts loadShorts(const int16_t *p) {
-  shorts r;
-  XATTN_UNROLL for (int i = 0; i < 2 * W; i++) r.x[i] = p[i];
-  return r;
+  return floatsOf(p);
 }
 XATTN_INLINE ints noInts() {
-  XATTN_EACH(ints, 0);
+  return broadcast(0.0f);
 }
 XATTN_INLINE ints addPairs(ints sum, shorts a, shorts b) {
-  XATTN_EACH(ints, sum.x[i] + a.x[2 * i] * b.x[2 * i] + a.x[2 * i + 1] * b.x[2 * i + 1]);
+  return fma(a.odd, b.odd, fma(a.even, b.even, sum));
 }
 XATTN_INLINE vec toFloats(ints a) {
-  XATTN_EACH(vec, (float)a.x[i]);
+  return a;
 }
 // a is within the range of int8.
 XATTN_INLINE void toSigned(int8_t *p, vec a) {
@@ -242,36 +241,26 @@ XATTN_INLINE void interleave(vec *x) {
   XATTN_UNROLL for (int i = 0; i < 2 * W; i++) x[i / W].x[i % W] = (i % 2 ? odd : even).x[i / 2];
 }
 
-// Four int8 a lane.
 XATTN_INLINE ints broadcastInt(int32_t x) {
-  XATTN_EACH(ints, x);
+  return broadcast((float)x);
 }
-XATTN_INLINE ints broadcastQuad(const int8_t *p) {
-  return broadcastInt(XATTN_QUAD(p));
+XATTN_INLINE ints addInts(ints a, ints b) {
+  return add(a, b);
 }
 // A pair of integers of 16 bits in every lane.
 XATTN_INLINE shorts broadcastShorts(const int16_t *p) {
-  shorts r;
-  XATTN_UNROLL for (int i = 0; i < 2 * W; i++) r.x[i] = p[i % 2];
-  return r;
-}
-XATTN_INLINE int32_t byteOf(int32_t quad, int at) {
-  return (int8_t)((uint32_t)quad >> 8 * at);
+  return {broadcast((float)p[0]), broadcast((float)p[1])};
 }
 
+XATTN_INLINE bool hasQuads() {
+  return false;
+}
 struct Quads {
-  static XATTN_INLINE int32_t start(const int8_t *, int64_t) { return 0; }
-  static XATTN_INLINE ints weights(const int8_t *p) { XATTN_EACH(ints, XATTN_QUAD(p + 4 * i)); }
-  static XATTN_INLINE ints add(ints sum, ints w, ints x) {
-    XATTN_UNROLL for (int at = 0; at < 4; at++) {
-      XATTN_UNROLL for (int i = 0; i < W; i++) sum.x[i] += byteOf(w.x[i], at) * byteOf(x.x[i], at);
-    }
-    return sum;
-  }
+  enum { FLIP = 0 };
 };
 
 #define XATTN_TILES(tile) tile(2, 4, 1.0)
-enum { LINEAR_VECTORS = 2, LINEAR_ROWS = 4 };
+enum { LINEAR_VECTORS = 2, LINEAR_ROWS = 4, LINEAR_SUMS = 1 }; // of floats the order matters
 #include "kernel-inl.h"
 #include "blocks-inl.h"
 

@@ -96,7 +96,7 @@ export function nearestInt8(row: number[]): number[] {
 }
 
 /** Into which a layer of a type rounds rows of x. */
-export const STEPS: { readonly [type: string]: number | undefined } = { int8: 32767, "int8-dynamic": 127 };
+export const STEPS: { readonly [type: string]: number | undefined } = { int8: 32639, "int8-dynamic": 127 };
 
 /** A row of x in `steps` either way of its largest magnitude, as float32 has it: ties would show the difference. */
 export function inSteps(row: number[], steps: number): number[] {

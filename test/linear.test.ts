@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { describe, expect, test } from "vitest";
 import type { Activation, WeightType } from "../src/blocks/index.js";
 import { Conv1d, Linear } from "../src/blocks/index.js";
@@ -188,17 +189,30 @@ describe.each(["int8", "int8-dynamic"] as const)("%s", (type) => {
       for (const y of layer.applySync(new Float32Array(rows * inputs).fill(-1))) expect(y).toBeCloseTo(-inputs, 2);
     }
   });
+
+  // With 16 bits, all but the first are the step of 1 * 256 - 128.
+  test("holds the sum of the most inputs that it takes, and refuses more", () => {
+    const most = 132_104; // 127 * 128 * most < 2^31
+    const layer = new Linear(tensor(new Float32Array(most).fill(1), [1, most]), undefined, { type });
+    for (const x of [-1, 1, -128 / 32639, 128 / 32639]) {
+      const row = new Float32Array(most).fill(x);
+      row[0] = 1;
+      const sum = 1 + (most - 1) * (type === "int8-dynamic" && Math.abs(x) < 1 ? 0 : x);
+      expect(Math.abs(layer.applySync(row)[0] / sum - 1)).toBeLessThan(1e-4);
+    }
+    const wide = tensor(new Float32Array(most + 1), [1, most + 1]);
+    expect(() => new Linear(wide, undefined, { type })).toThrow(
+      new RangeError(`"weight" expected at most ${most} inputs (for ${type}), got ${most + 1}`),
+    );
+  });
 });
 
-describe("int8-dynamic", () => {
-  test("holds the sum of the most inputs that it takes, and refuses more", () => {
-    const most = 133_144; // 127 * 127 * most < 2^31
-    const layer = new Linear(tensor(new Float32Array(most).fill(1), [1, most]), undefined, { type: "int8-dynamic" });
-    expect(layer.applySync(new Float32Array(most).fill(-1))[0]).toBeCloseTo(-most, 1);
-    const wide = tensor(new Float32Array(most + 1), [1, most + 1]);
-    expect(() => new Linear(wide, undefined, { type: "int8-dynamic" })).toThrow(
-      new RangeError('"weight" expected at most 133144 inputs (for int8-dynamic), got 133145'),
-    );
+test("int8 takes each step of 16 bits for what it is", () => {
+  const steps = Array.from({ length: 2 * 32639 + 1 }, (_, i) => i - 32639);
+  const layer = new Linear(tensor([127, 0], [1, 2]), undefined, { type: "int8" });
+  const y = layer.applySync(Float32Array.from(steps.flatMap((step) => [step, 32639])));
+  steps.forEach((step, row) => {
+    if (y[row] !== 127 * step) expect.fail(`of ${step}: expected ${127 * step}, got ${y[row]}`);
   });
 });
 
@@ -253,6 +267,24 @@ describe("bits", () => {
       const some = layer.applySync(x.subarray(7 * inputs, (7 + count) * inputs));
       expect(bytesOf(some).equals(bytesOf(whole.slice(7 * outputs, (7 + count) * outputs)))).toBe(true);
     }
+  });
+
+  test("of int8 are the same on CPUs that do not multiply bytes", () => {
+    const url = new URL("../lib/blocks/index.js", import.meta.url);
+    const script = `
+      import { Linear } from "${url}";
+      const some = (length, seed) => Float32Array.from({ length }, (_, i) => Math.sin(i * i * 0.37 + seed));
+      for (const type of ["int8", "int8-dynamic"]) {
+        const layer = new Linear({ data: some(70 * 509, 1), dims: [70, 509] }, undefined, { type });
+        for (const rows of [1, 7]) console.log(Buffer.from(layer.applySync(some(rows * 509, 2)).buffer).toString("hex"));
+      }`;
+    const [own, words] = ["", "words"].map((XATTN_INT8) => {
+      const env = { ...process.env, XATTN_INT8 };
+      return spawnSync(process.execPath, ["--input-type=module", "-e", script], { env, encoding: "utf8" });
+    });
+    expect(own.stderr).toBe("");
+    expect(own.stdout.split("\n").map((line) => line.length)).toEqual([560, 7 * 560, 560, 7 * 560, 0]);
+    expect(words.stdout).toBe(own.stdout);
   });
 });
 

@@ -57,7 +57,7 @@ function rounded(call: LinearCall): LinearCall {
   const to = new Float32Array(rows * inputs);
   for (let r = 0; r < rows; r++) {
     numbers.set(x.subarray(r * stride, r * stride + inputs));
-    const factor = toIntegers(integers, 0, numbers, layer.type === "int8" ? 32767 : 127);
+    const factor = toIntegers(integers, 0, numbers, layer.type === "int8" ? 32639 : 127);
     for (let i = 0; i < inputs; i++) to[r * inputs + i] = integers[i] * factor;
   }
   return { ...call, x: to, stride: inputs };

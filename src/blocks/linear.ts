@@ -52,8 +52,8 @@ const APPLY_DEFAULTS = {
 export const WEIGHT_TYPES: readonly WeightType[] = ["float32", "bfloat16", "int8", "int8-dynamic"];
 export const ACTIVATIONS: readonly Activation[] = ["none", "relu", "gelu", "gelu-tanh", "silu", "tanh"];
 
-/** Sums of so many products of 127 * 127 fit 32 bits. */
-const MOST_DYNAMIC_INPUTS = 133_144;
+/** Of both kinds of int8: sums of so many products of 127 * 128 fit 32 bits. */
+const MOST_INTEGER_INPUTS = 132_104;
 
 /** A layer with weights packed for the backend that was current when it was made. */
 export class PackedLayer {
@@ -68,8 +68,8 @@ export class PackedLayer {
     const { gated } = given;
     const rows = weight.length / inputs;
     if (gated && rows % 2 !== 0) throw wrongValue("weight", "an even number of rows (hidden ones, then gates)", rows);
-    if (type === "int8-dynamic" && inputs > MOST_DYNAMIC_INPUTS) {
-      throw wrongValue("weight", `at most ${MOST_DYNAMIC_INPUTS} inputs (for int8-dynamic)`, inputs);
+    if ((type === "int8" || type === "int8-dynamic") && inputs > MOST_INTEGER_INPUTS) {
+      throw wrongValue("weight", `at most ${MOST_INTEGER_INPUTS} inputs (for ${type})`, inputs);
     }
     const shift = bias && weightView("bias", bias, [rows], `[${rows}] (one per row of "weight")`);
     this.#backend = currentBackend();
@@ -124,7 +124,7 @@ export class PackedLayer {
  * many threads work.
  *
  * Weights of type "bfloat16" are rounded to the nearest, those of "int8" to 127 steps either way of a scale per row. Then
- * rows of x are rounded as well, to 32767 steps either way of their largest magnitude, or to 127 with "int8-dynamic": an
+ * rows of x are rounded as well, to 32639 steps either way of their largest magnitude, or to 127 with "int8-dynamic": an
  * output is off by at most half a step times the sum of its weights' magnitudes. A row with NaN or an infinity gives NaN.
  *
  * @example

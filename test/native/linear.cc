@@ -44,7 +44,7 @@ private:
 LinearCall::LinearCall(const BlockSizes &s, Choices &choices, Memory &memory) {
   linear.rows = s.rows, linear.inputs = s.width, linear.outputs = s.outputs;
   linear.stride = choices.pick<int64_t>({s.width, s.width, s.width + choices.between(1, 5), (s.width + 1) / 2});
-  linear.type = choices.pick({XATTN_STORED_FLOAT32, XATTN_STORED_BFLOAT16, XATTN_STORED_INT8});
+  linear.type = choices.pick({XATTN_STORED_FLOAT32, XATTN_STORED_BFLOAT16, XATTN_STORED_INT8, XATTN_STORED_QUADS});
   linear.activation = choices.pick({XATTN_NONE, XATTN_RELU, XATTN_GELU, XATTN_GELU_TANH, XATTN_SILU});
   linear.gated = choices.chance(30);
   elements = linear.type == XATTN_STORED_FLOAT32    ? XATTN_FLOAT32
@@ -95,7 +95,8 @@ Approximate LinearCall::sum(int64_t row, int64_t output) const {
     weights += std::fabs(numberAt(elements, rows, output * linear.inputs + k));
   }
   // Rows of x are rounded, too, beside int8: by half a step at most.
-  double rounding = linear.scales ? 0.5001 * largest / 32767 * weights * std::fabs(linear.scales[output]) : 0;
+  const double steps = linear.type == XATTN_STORED_QUADS ? 127 : 32639;
+  double rounding = linear.scales ? 0.5001 * largest / steps * weights * std::fabs(linear.scales[output]) : 0;
   if (linear.scales) value *= linear.scales[output], size *= std::fabs(linear.scales[output]);
   if (linear.bias) value += linear.bias[output], size += std::fabs(linear.bias[output]);
   return {value, U * (2 * std::sqrt(static_cast<double>(linear.inputs)) + 8) * size + rounding};
@@ -127,7 +128,7 @@ std::string LinearCall::judge() const {
 }
 
 std::string LinearCall::description() const {
-  static const char *const TYPES[] = {"float32", "bfloat16", "int8"};
+  static const char *const TYPES[] = {"float32", "bfloat16", "int8", "int8-dynamic"};
   static const char *const ACTIVATIONS[] = {"none", "relu", "gelu", "gelu-tanh", "silu"};
   return "linear of " + std::to_string(linear.rows) + " rows, a stride of " + std::to_string(linear.stride) + ", " +
          std::to_string(linear.inputs) + " inputs, " + std::to_string(linear.outputs) + " outputs, " +
