@@ -39,19 +39,13 @@ XATTN_NOINLINE void conclude(const Problem *p, const Row *row, int count, Units 
   }
 }
 
-// Keys of one split: equal shares, in whole blocks.
-XATTN_INLINE int64_t splitStart(const Problem *p, const Plan *plan, int64_t split) {
-  return smaller(p->tk, ceilDivide(ceilDivide(p->tk, plan->splits), KEY_BLOCK) * KEY_BLOCK * split);
-}
-
 // A partial result holds, for each row of a tile: m, l, o unnormalised.
 XATTN_INLINE float *partialOf(const Problem *p, int rows, int64_t item, void *partials) {
   return (float *)partials + item * rows * (p->dv + 2);
 }
 
-template <class T> XATTN_INLINE void beginTile(T *t, const Problem *p, int64_t tile, void *scratch) {
-  const int64_t each = ceilDivide(groupsOf(p).rows, T::R);
-  t->begin(p, tile / each, tile % each * T::R, scratch);
+template <class T> XATTN_INLINE void beginTile(T *t, const Problem *p, const Plan *plan, int64_t tile, void *scratch) {
+  t->begin(p, tile / plan->each, tile % plan->each * T::R, scratch);
 }
 
 // After a pass that let what masks hide into p.v: 0 * NaN is NaN.
@@ -94,11 +88,11 @@ template <class T> XATTN_INLINE void passTogether(const Problem *p, T *t, int co
 // and are converted once.
 template <class T> XATTN_NOINLINE void attendTogether(const Problem *p, const Plan *plan, int64_t item, void *scratch) {
   T t[T::TOGETHER];
-  const int64_t each = ceilDivide(groupsOf(p).rows, T::R), items = ceilDivide(each, plan->together);
+  const int64_t each = plan->each, items = ceilDivide(each, plan->together);
   const int64_t group = item / items, first = item % items * plan->together;
   const int count = (int)smaller(plan->together, each - first);
   for (int i = 0; i < count; i++) {
-    beginTile(t + i, p, group * each + first + i, (char *)scratch + i * T::scratchBytes(p));
+    beginTile(t + i, p, plan, group * each + first + i, (char *)scratch + i * T::scratchBytes(p));
     t[i].start(false);
     t[i].ahead.follows = i == 0;
   }
@@ -117,8 +111,9 @@ XATTN_NOINLINE void attendItem(const Problem *p, const Plan *plan, int64_t item,
     if (plan->together > 1) return attendTogether<T>(p, plan, item, scratch);
   }
   T t;
-  beginTile(&t, p, item / plan->splits, scratch);
-  const int64_t split = item % plan->splits, from = splitStart(p, plan, split), to = splitStart(p, plan, split + 1);
+  beginTile(&t, p, plan, item / plan->splits, scratch);
+  const int64_t from = smaller(p->tk, item % plan->splits * plan->splitKeys);
+  const int64_t to = smaller(p->tk, from + plan->splitKeys);
   t.attend(from, to, false);
   attendCarefully(&t, from, to);
   if (plan->splits == 1) return writeTile(&t);
@@ -156,8 +151,7 @@ XATTN_NOINLINE void finishTile(const Problem *p, const Plan *plan, int64_t tile,
                                float *partial) {
   Row row[4 * W];
   Rows rows;
-  const int64_t each = ceilDivide(groupsOf(p).rows, capacity);
-  layOut(p, tile / each, tile % each * capacity, capacity, row, &rows);
+  layOut(p, tile / plan->each, tile % plan->each * capacity, capacity, row, &rows);
   const int count = rows.count;
   alignas(64) float factor[4 * W];
   for (int r = 0; r < count; r++) mergeRow(p, plan, capacity, partial, r, units);

@@ -85,12 +85,13 @@ void plan(const Problem *p, Plan *plan) {
   plan->variant = chooseVariant(p, g.rows);
   const Variant *v = variants + plan->variant;
   plan->kernel = v->name;
-  const int64_t each = ceilDivide(g.rows, v->rows);
+  const int64_t each = plan->each = ceilDivide(g.rows, v->rows);
   plan->together = 1;
   if (isFar(p) || isConverted(p)) plan->together = bigger(1, smaller(v->together, g.count * each / ENOUGH_ITEMS));
   plan->tiles = g.count * ceilDivide(each, plan->together);
   // Keys are split where tiles alone would leave threads idle.
   plan->splits = bigger(1, smaller(ENOUGH_ITEMS / bigger(1, plan->tiles), p->tk / SPLIT_KEYS));
+  plan->splitKeys = ceilDivide(ceilDivide(p->tk, plan->splits), KEY_BLOCK) * KEY_BLOCK; // equal shares, in whole blocks
   plan->items = plan->tiles * plan->splits;
   const size_t shared = plan->together > 1 ? v->shared(p) : 0;
   plan->scratch = (plan->together * v->scratch(p) + shared + 63) / 64 * 64;

@@ -74,7 +74,9 @@ typedef struct Plan {
   int64_t items;      // tiles * splits
   int64_t together;   // tiles of query rows that make up one here, because they share keys; with more, splits == 1
   int64_t tiles;      // tiles of query rows
+  int64_t each;       // tiles of one group of rows that share keys, each by itself
   int64_t splits;     // ranges of keys per tile; with more than one, partials are merged by finish()
+  int64_t splitKeys;  // of each but the last
   size_t scratch;     // bytes that each thread needs, 64-byte aligned
   size_t partials;    // bytes that the call needs for partial results, 64-byte aligned; 0 when splits == 1
   MapPlan map;

@@ -226,14 +226,14 @@ template <class T> size_t mapScratchBytes(const Problem *p) {
 template <class T> XATTN_NOINLINE void mapItem(const Problem *p, const Plan *plan, int64_t item, void *scratch) {
   const MapPlan *m = &plan->map;
   const int64_t range = item % m->ranges, lane = item / m->ranges % m->lanes, set = item / m->ranges / m->lanes;
-  const int64_t from = range * MAP_RANGE, each = ceilDivide(groupsOf(p).rows, T::R);
+  const int64_t from = range * MAP_RANGE;
   const int64_t to = m->ranges == 1 ? p->map.keyCount : smaller(p->map.keyCount, from + MAP_RANGE);
   float *const rows = (float *)((char *)scratch + tileBytes<T>(p));
   float *const sums = stacks((const T *)nullptr) && m->stacked ? rows + T::R * mapPitch((const T *)nullptr) : nullptr;
   for (int64_t n = 0; sums && n < (to - from + W) * T::R; n++) sums[n] = 0;
   T t;
   for (int64_t i = lane; i < m->tiles; i += m->lanes) {
-    const int64_t tile = set * m->tiles + i, group = tile / each, first = tile % each * T::R;
+    const int64_t tile = set * m->tiles + i, group = tile / plan->each, first = tile % plan->each * T::R;
     if (!anyChosen(p, group, first, T::R)) continue;
     t.begin(p, group, first, scratch);
     mapTile(&t, from, to, rows, sums);
