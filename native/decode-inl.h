@@ -128,9 +128,9 @@ struct Decode {
     static constexpr Type type = T;
     enum { most = MOST };
   };
-  template <class F>
+  template <int MOST, class F>
   XATTN_INLINE void read(const Operand &x, int64_t start, int64_t width, bool direct, int64_t key, int n, F f) {
-    const int each = direct && rows.count <= BATCH ? n : BLOCK;
+    const int each = direct && rows.count <= MOST ? n : BLOCK;
     for (int j = 0; j < n; j += each) {
       const int some = (int)smaller(each, n - j);
       const int64_t first = start + (key + j) * x.row;
@@ -138,9 +138,9 @@ struct Decode {
         int64_t row;
         Converted block = {floats, 0, 0};
         const float *data = asFloats(x, start, width, key + j, some, &block, &row);
-        f(Reading<XATTN_FLOAT32, BATCH>(), data, 0, row, some, j);
+        f(Reading<XATTN_FLOAT32, MOST>(), data, 0, row, some, j);
       } else if (x.type == XATTN_FLOAT32)
-        f(Reading<XATTN_FLOAT32, BATCH>(), x.data, first, x.row, some, j);
+        f(Reading<XATTN_FLOAT32, MOST>(), x.data, first, x.row, some, j);
       else if (x.type == XATTN_FLOAT16)
         f(Reading<XATTN_FLOAT16, DIRECT>(), x.data, first, x.row, some, j);
       else if (x.type == XATTN_BFLOAT16)
@@ -151,17 +151,19 @@ struct Decode {
   }
 
   XATTN_NOINLINE void scoreChunk(int64_t key, int n) {
-    read(p->key, rows.key, p->d, keysAreDirect(), key, n,
-         [&](auto how, const void *data, int64_t first, int64_t row, int n, int j)
-             XATTN_LAMBDA_INLINE { scoreRows<decltype(how)::type, decltype(how)::most>(data, first, row, n, j); });
+    read<BATCH>(p->key, rows.key, p->d, keysAreDirect(), key, n,
+                [&](auto how, const void *data, int64_t first, int64_t row, int n, int j) XATTN_LAMBDA_INLINE {
+                  scoreRows<decltype(how)::type, decltype(how)::most>(data, first, row, n, j);
+                });
     if (p->key.type == XATTN_INT8 && isDirect(XATTN_INT8)) scaleScores(scalesOf(p->key, rows.key) + key, n);
   }
   XATTN_NOINLINE void addChunk(int64_t key, int n) {
     if (p->value.type == XATTN_INT8 && isDirect(XATTN_INT8))
       scaleProbabilities(scalesOf(p->value, rows.value) + key, n);
-    read(p->value, rows.value, p->dv, isDirect(p->value.type), key, n,
-         [&](auto how, const void *data, int64_t first, int64_t row, int n, int j)
-             XATTN_LAMBDA_INLINE { addRows<decltype(how)::type, decltype(how)::most>(data, first, row, n, j); });
+    read<VALUE_BATCH>(p->value, rows.value, p->dv, isDirect(p->value.type), key, n,
+                      [&](auto how, const void *data, int64_t first, int64_t row, int n, int j) XATTN_LAMBDA_INLINE {
+                        addRows<decltype(how)::type, decltype(how)::most>(data, first, row, n, j);
+                      });
   }
 
   // The same of a row that sees every key as it is.

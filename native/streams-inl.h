@@ -1,8 +1,8 @@
 // Rows of keys or values read once for a few query rows, with lanes along d or dv.
 
-// Keys whose scores are held at a time, query rows that are served by one read (their sums stay in registers), and
-// keys whose sums are folded together.
-enum { CHUNK = 1024, BATCH = W < 8 ? 3 : 6, STEP = 4 };
+// Keys whose scores are held at a time, query rows that are served by one read of keys and of values (their sums stay
+// in registers; with more rows values would be read in narrow stripes), and keys whose sums are folded together.
+enum { CHUNK = 1024, BATCH = W < 8 ? 3 : 6, VALUE_BATCH = W < 16 ? 3 : 6, STEP = 4 };
 
 // bfloat16 is read two vectors at a time, the even ones of 2 W first, which saves half of the work.
 template <Type T> constexpr int vectorsOf() {
