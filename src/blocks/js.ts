@@ -1,5 +1,4 @@
 // The building blocks in plain TypeScript.
-
 import { addScores, holdQueries, holdRows, KEYS, ROWS, scores, WIDTH } from "../block.js";
 import { toIntegers } from "../convert.js";
 import { addDots } from "../decode.js";

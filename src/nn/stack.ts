@@ -1,5 +1,4 @@
 // What encoder and decoder have in common.
-
 import { integer, withDefaults } from "../values.js";
 import type { Activations } from "./activations.js";
 import { LAYER_DEFAULTS, type LayerOptions, type TransformerLayer } from "./layer.js";
