@@ -91,7 +91,7 @@ XATTN_NOINLINE void scoreKeys(const float *q, int64_t pitch, int64_t d, const vo
   typedef Products<T> P;
   enum { EACH = P::EACH, OWN = D > 0 ? D / EACH : 1 };
   // Beside N * KEYS sums there is room for one of either kind and for those of the kind that are fewer.
-  enum { KEYS = N * STEP < REGISTERS ? STEP : STEP / 2, HELD = D > 0 || N < KEYS ? 1 : KEYS };
+  enum { KEYS = N * STEP < REGISTERS ? STEP : STEP / 2, HELD = D > 0 || (N < KEYS && W >= 8) ? 1 : KEYS };
   const auto query = [&](int r, int64_t k)
                          XATTN_LAMBDA_INLINE { return P::query((const typename P::Query *)(q + r * pitch) + k); };
   typename P::Part own[N][OWN];
@@ -158,6 +158,8 @@ XATTN_NOINLINE void scoreKeys(const float *q, int64_t pitch, int64_t d, const vo
 template <int N, int C, Type T, bool CAREFUL>
 XATTN_INLINE void addKey(vec (&acc)[N][C], const void *values, int64_t at, const float *s, int last) {
   enum { V = C % vectorsOf<T>() == 0 ? vectorsOf<T>() : 1, HELD = N < C ? V : C };
+  vec e[N];
+  XATTN_UNROLL for (int r = 0; r < N; r++) e[r] = broadcast(s + r * CHUNK);
   XATTN_UNROLL for (int v = 0; v < C; v += HELD) {
     vec x[HELD];
     XATTN_UNROLL for (int i = 0; i < HELD; i += V) {
@@ -173,8 +175,7 @@ XATTN_INLINE void addKey(vec (&acc)[N][C], const void *values, int64_t at, const
     }
     XATTN_UNROLL for (int r = 0; r < N; r++) {
       if (CAREFUL && s[r * CHUNK] == 0) continue;
-      const vec e = broadcast(s + r * CHUNK);
-      XATTN_UNROLL for (int i = 0; i < HELD; i++) acc[r][v + i] = fma(e, x[i], acc[r][v + i]);
+      XATTN_UNROLL for (int i = 0; i < HELD; i++) acc[r][v + i] = fma(e[r], x[i], acc[r][v + i]);
     }
   }
 }
