@@ -77,8 +77,7 @@ export class TransformerDecoder extends Stack<TransformerDecoderLayer> {
    * @param token embedded, of the memory's rank: `[batch, t, dModel]`, where t is any number of tokens that follow each
    * other, or after state.reorder() one token for each beam
    * @param state grows; after an error or an abort it is as it was before
-   * @returns of every layer, as forward() does: weights, selfWeights over the tokens so far, those of all
-   * beams
+   * @returns of every layer, as forward() does: weights, selfWeights over the tokens so far, those of all beams
    */
   async step<const Asked extends boolean | MapOptions = false, const Own extends boolean | MapOptions = false>(
     token: TensorLike,

@@ -4,7 +4,15 @@ import { checkNames } from "../values.js";
 import { type Activations, activations } from "./activations.js";
 import { type LayerOptions, TransformerLayer } from "./layer.js";
 import { MultiheadAttention } from "./multihead.js";
-import type { AnyMap, Causal, MapOf, ModuleResult, RunOptions, Visibility } from "./options.js";
+import {
+  type AnyMap,
+  ATTENTION_NAMES,
+  type Causal,
+  type MapOf,
+  type ModuleResult,
+  type RunOptions,
+  type Visibility,
+} from "./options.js";
 import { giveBack } from "./scratch.js";
 import { Stack, type StackOptions } from "./stack.js";
 
@@ -14,8 +22,6 @@ export interface EncoderForwardOptions<Asked extends boolean | MapOptions = bool
     Visibility {
   causal?: Causal;
 }
-
-const FORWARD_NAMES = new Set(["mask", "keyLengths", "causal", "weights", "threads", "signal"]);
 
 /**
  * torch.nn.TransformerEncoderLayer: self-attention, then a feed-forward, each with a residual sum and a norm.
@@ -42,7 +48,7 @@ export class TransformerEncoderLayer extends TransformerLayer {
     src: TensorLike,
     options: EncoderForwardOptions<Asked> = {},
   ): Promise<ModuleResult<MapOf<Asked>>> {
-    checkNames(options, FORWARD_NAMES);
+    checkNames(options, ATTENTION_NAMES);
     const result = await this.apply(activations("src", src, this.dModel), options);
     return result as ModuleResult<MapOf<Asked>>;
   }
@@ -79,7 +85,7 @@ export class TransformerEncoder extends Stack<TransformerEncoderLayer> {
     src: TensorLike,
     options: EncoderForwardOptions<Asked> = {},
   ): Promise<ModuleResult<MapOf<Asked>[]>> {
-    checkNames(options, FORWARD_NAMES);
+    checkNames(options, ATTENTION_NAMES);
     const x = activations("src", src, this.dModel);
     const result = await this.through(x, (layer, x) => layer.apply(x, options));
     return result as ModuleResult<MapOf<Asked>[]>;

@@ -10,6 +10,7 @@ import { applied, Linear } from "./linear.js";
 import { Module, type Parameters, type Shapes } from "./module.js";
 import {
   type AnyMap,
+  ATTENTION_NAMES,
   type Causal,
   causalOf,
   type MapOf,
@@ -48,8 +49,6 @@ export interface MultiheadForwardOptions<Asked extends boolean | MapOptions = bo
     Visibility {
   causal?: Causal;
 }
-
-const FORWARD_NAMES = new Set(["mask", "keyLengths", "causal", "weights", "threads", "signal"]);
 
 /** For other modules: also what is added to the output. */
 interface AttendOptions extends MultiheadForwardOptions {
@@ -151,7 +150,7 @@ export class MultiheadAttention extends Module {
     value: TensorLike,
     options: MultiheadForwardOptions<Asked> = {},
   ): Promise<ModuleResult<MapOf<Asked>>> {
-    checkNames(options, FORWARD_NAMES);
+    checkNames(options, ATTENTION_NAMES);
     const q = activations("query", query, this.embedDim);
     const [k, v] = [activations("key", key, this.kdim), activations("value", value, this.vdim)];
     return (await this.attendOnce(q, k, v, options)) as ModuleResult<MapOf<Asked>>;

@@ -20,6 +20,16 @@ export interface Visibility {
   keyLengths?: AttentionOptions["keyLengths"];
 }
 
+/** Names of the options of one attention: RunOptions, Visibility and causal. */
+export const ATTENTION_NAMES: ReadonlySet<string> = new Set([
+  "mask",
+  "keyLengths",
+  "causal",
+  "weights",
+  "threads",
+  "signal",
+]);
+
 /** "top-left" is what true means here, where target and memory are one sequence. */
 export type Causal = boolean | AttentionOptions["causal"];
 
