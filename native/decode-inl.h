@@ -6,7 +6,7 @@ const float COUNTS[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 enum { DECODE_ROWS = W < 8 ? 3 : W < 16 ? 6 : 8 };
 
 struct Decode {
-  enum { R = DECODE_ROWS, TOGETHER = 1, LANES = (R + W - 1) / W * W, BLOCK = 64 };
+  enum { R = DECODE_ROWS, TOGETHER = 8, LANES = (R + W - 1) / W * W, BLOCK = 64 };
   // Up to DIRECT rows read keys and values as they are; more share what is converted to float32 once, in plain C++ two
   // already, for its code is long.
   enum { DIRECT = W + REGISTERS > 20 ? 2 : 1 };
@@ -16,10 +16,10 @@ struct Decode {
   Rows rows;
   Row row[R];
   int64_t dPadded, dvPadded;
-  float *q;                 // [R][dPadded], times scale, zeros behind d, as Products wants them
+  float *q;                 // [rows.count][dPadded], times scale, zeros behind d, as Products wants them
   float factor[R];          // of scores with them
-  float *s;                 // [R][CHUNK]: scores, then probabilities
-  float *o;                 // [R][dvPadded]
+  float *s;                 // [rows.count][CHUNK]: scores, then probabilities
+  float *o;                 // [rows.count][dvPadded]
   float *floats;            // [BLOCK][d or dv]: keys or values that were converted
   float m[LANES], l[LANES]; // reference and sum
   bool careful;             // masked values may be NaN or infinite: leave them out of p.v
@@ -29,14 +29,17 @@ struct Decode {
 
   static size_t scratchBytes(const Problem *p) {
     const int64_t converted = p->key.type == XATTN_FLOAT32 && p->value.type == XATTN_FLOAT32 ? 0 : BLOCK;
-    return (size_t)(R * (padded(p->d) + CHUNK + padded(p->dv)) + converted * bigger(p->d, p->dv)) * sizeof(float);
+    return (size_t)(groupsOf(p).rows * (padded(p->d) + CHUNK + padded(p->dv)) + converted * bigger(p->d, p->dv)) *
+           sizeof(float);
   }
+
+  static size_t sharedBytes(const Problem *) { return 0; }
 
   XATTN_NOINLINE void begin(const Problem *problem, int64_t group, int64_t first, void *scratch) {
     p = problem;
     layOut(p, group, first, R, row, &rows);
     dPadded = padded(p->d), dvPadded = padded(p->dv);
-    q = (float *)scratch, s = q + R * dPadded, o = s + R * CHUNK, floats = o + R * dvPadded;
+    q = (float *)scratch, s = q + rows.count * dPadded, o = s + rows.count * CHUNK, floats = o + rows.count * dvPadded;
     units = naturalUnits();
     const vec scale = broadcast(p->scale);
     for (int r = 0; r < rows.count; r++) {
@@ -83,7 +86,7 @@ struct Decode {
       // Most models' d, where each key is read for one query or two, or the code would grow by half; and not in plain
       // C++.
       enum { D = N <= (T == XATTN_FLOAT32 ? 2 : 1) && W + REGISTERS > 20 ? 64 : 0 };
-      if (p->d == 64)
+      if (p->d == 64 && n >= W)
         scoreKeys<N, T, D>(q + r * dPadded, dPadded, p->d, keys, first, row, n, s + r * CHUNK + j);
       else
         scoreKeys<N, T, 0>(q + r * dPadded, dPadded, p->d, keys, first, row, n, s + r * CHUNK + j);
@@ -219,15 +222,22 @@ struct Decode {
     l[r] += sum(total);
   }
 
-  void attend(int64_t from, int64_t to, bool carefully) {
+  void start(bool carefully) {
     careful = carefully;
     for (int r = 0; r < LANES; r++) m[r] = l[r] = 0;
     for (int64_t i = 0; i < rows.count * dvPadded; i += W) store(o + i, broadcast(0.0f));
+  }
+  void weighChunk(int64_t key, int n) {
+    for (int r = 0; r < rows.count; r++) exponentiate(r, n, adjust(r, key, n));
+  }
+
+  void attend(int64_t from, int64_t to, bool carefully) {
+    start(carefully);
     to = smaller(to, rows.hi);
     for (int64_t key = bigger(from, rows.lo); key < to; key += CHUNK) {
       const int n = (int)smaller(CHUNK, to - key);
       scoreChunk(key, n);
-      for (int r = 0; r < rows.count; r++) exponentiate(r, n, adjust(r, key, n));
+      weighChunk(key, n);
       addChunk(key, n);
     }
   }

@@ -68,8 +68,13 @@ XATTN_INLINE bool isConverted(const Problem *p) {
   return p->key.type != XATTN_FLOAT32 || p->value.type != XATTN_FLOAT32;
 }
 
-// Ranges of keys, one after the other, for tiles of one group in turn.
-template <class T> XATTN_INLINE void passTogether(const Problem *p, T *t, int count, void *shared) {
+// Tiles of one group take turns at ranges of keys that stay near: long keys and values come from memory once for all,
+// and are converted once.
+template <class T> XATTN_NOINLINE void takeTurns(const Problem *p, T *t, int count, void *shared) {
+  for (int i = 0; i < count; i++) {
+    t[i].start(false);
+    t[i].ahead.follows = i == 0;
+  }
   int64_t keys = bigger(1, NEAR_BYTES / (KEY_BLOCK * keyBytes(p))) * KEY_BLOCK, lo = p->tk, hi = 0;
   if (isConverted(p)) keys = t->ahead.keysAhead = t->ahead.valuesAhead = T::SHARED;
   Converted convertedKeys = {shared, 0, 0}, convertedValues = {T::sharedValues(p, shared), 0, 0};
@@ -82,24 +87,33 @@ template <class T> XATTN_INLINE void passTogether(const Problem *p, T *t, int co
     if (isConverted(p)) t->share(key, (int)(end - key));
     for (int i = 0; i < count; i++) t[i].pass(key, end);
   }
-}
-
-// Tiles of one group take turns at ranges of keys that stay near: long keys and values come from memory once for all,
-// and are converted once.
-template <class T> XATTN_NOINLINE void attendTogether(const Problem *p, const Plan *plan, int64_t item, void *scratch) {
-  T t[T::TOGETHER];
-  const int64_t each = plan->each, items = ceilDivide(each, plan->together);
-  const int64_t group = item / items, first = item % items * plan->together;
-  const int count = (int)smaller(plan->together, each - first);
-  for (int i = 0; i < count; i++) {
-    beginTile(t + i, p, plan, group * each + first + i, (char *)scratch + i * T::scratchBytes(p));
-    t[i].start(false);
-    t[i].ahead.follows = i == 0;
-  }
-  passTogether(p, t, count, (char *)scratch + count * T::scratchBytes(p));
   for (int i = 0; i < count; i++) {
     t[i].end();
     t[i].keys = &t[i].ownKeys, t[i].values = &t[i].ownValues;
+  }
+}
+
+// Short keys and short values of neighbours follow each other as one long stream of either.
+XATTN_NOINLINE void takeTurns(const Problem *, Decode *t, int count, void *) {
+  const auto all = [&](void (Decode::*step)(int64_t key, int n)) XATTN_LAMBDA_INLINE {
+    for (int i = 0; i < count; i++) (t[i].*step)(t[i].rows.lo, (int)(t[i].rows.hi - t[i].rows.lo));
+  };
+  for (int i = 0; i < count; i++) t[i].start(false);
+  all(&Decode::scoreChunk);
+  all(&Decode::weighChunk);
+  all(&Decode::addChunk);
+}
+
+template <class T> XATTN_NOINLINE void attendTogether(const Problem *p, const Plan *plan, int64_t item, void *scratch) {
+  T t[T::TOGETHER];
+  const int64_t items = ceilDivide(plan->run, plan->together), begun = item % items * plan->together;
+  const int count = (int)smaller(plan->together, plan->run - begun);
+  char *const memory = (char *)scratch;
+  for (int i = 0; i < count; i++) {
+    beginTile(t + i, p, plan, item / items * plan->run + begun + i, memory + i * T::scratchBytes(p));
+  }
+  takeTurns(p, t, count, memory + count * T::scratchBytes(p));
+  for (int i = 0; i < count; i++) {
     attendCarefully(t + i, 0, p->tk);
     writeTile(t + i);
   }
@@ -107,9 +121,7 @@ template <class T> XATTN_NOINLINE void attendTogether(const Problem *p, const Pl
 
 template <class T>
 XATTN_NOINLINE void attendItem(const Problem *p, const Plan *plan, int64_t item, void *scratch, void *partials) {
-  if constexpr (T::TOGETHER > 1) {
-    if (plan->together > 1) return attendTogether<T>(p, plan, item, scratch);
-  }
+  if (plan->together > 1) return attendTogether<T>(p, plan, item, scratch);
   T t;
   beginTile(&t, p, plan, item / plan->splits, scratch);
   const int64_t from = smaller(p->tk, item % plan->splits * plan->splitKeys);
@@ -164,11 +176,4 @@ XATTN_NOINLINE void finishTile(const Problem *p, const Plan *plan, int64_t tile,
       storeAs(p->output.type, (void *)p->output.data, row[r].output + c, mul(x, broadcast(factor[r])), n);
     }
   }
-}
-
-template <class T> size_t sharedBytes(const Problem *p) {
-  if constexpr (T::TOGETHER > 1)
-    return T::sharedBytes(p);
-  else
-    return 0;
 }

@@ -31,7 +31,7 @@ struct Variant {
 };
 
 #define XATTN_VARIANT(name, T, cost)                                                                                   \
-  {name, T::R, cost, T::TOGETHER, T::scratchBytes, sharedBytes<T>, attendItem<T>, mapScratchBytes<T>, mapItem<T>},
+  {name, T::R, cost, T::TOGETHER, T::scratchBytes, T::sharedBytes, attendItem<T>, mapScratchBytes<T>, mapItem<T>},
 #define XATTN_TILE_TYPE(nv, kr, cost) typedef Tile<nv, kr> Tile##nv##x##kr;
 #define XATTN_TILE_VARIANT(nv, kr, cost) XATTN_VARIANT("prefill " #nv "x" #kr, Tile##nv##x##kr, cost)
 #define XATTN_PAIR_TYPE(nv, kr, cost) typedef PairTile<nv, kr> PairTile##nv##x##kr;
@@ -70,7 +70,7 @@ int chooseVariant(const Problem *p, int64_t rows) {
   return best;
 }
 
-enum { ENOUGH_ITEMS = 16, SPLIT_KEYS = 2048 };
+enum { ENOUGH_ITEMS = 16, FEW_ITEMS = 4, SPLIT_KEYS = 2048 };
 
 void planMap(const Problem *p, Plan *plan, const Variant *v) {
   cutMap(p, v->rows, &plan->map);
@@ -80,15 +80,21 @@ void planMap(const Problem *p, Plan *plan, const Variant *v) {
   plan->work += (double)p->batch * heads * (double)p->tq * keys * (double)p->d;
 }
 
+// Tiles that had better take turns: in decode those of neighbours with few keys, where all keys come from memory.
+int64_t tilesTogether(const Problem *p, int64_t tiles, bool decode) {
+  if (!decode) return isFar(p) || isConverted(p) ? tiles / ENOUGH_ITEMS : 1;
+  return tiles * p->tk * keyBytes(p) > FAR_BYTES ? smaller(CHUNK / p->tk, tiles / FEW_ITEMS) : 1;
+}
+
 void plan(const Problem *p, Plan *plan) {
   const Groups g = groupsOf(p);
   plan->variant = chooseVariant(p, g.rows);
   const Variant *v = variants + plan->variant;
   plan->kernel = v->name;
   const int64_t each = plan->each = ceilDivide(g.rows, v->rows);
-  plan->together = 1;
-  if (isFar(p) || isConverted(p)) plan->together = bigger(1, smaller(v->together, g.count * each / ENOUGH_ITEMS));
-  plan->tiles = g.count * ceilDivide(each, plan->together);
+  plan->run = plan->variant == DECODE ? g.count : each;
+  plan->together = bigger(1, smaller(v->together, tilesTogether(p, g.count * each, plan->variant == DECODE)));
+  plan->tiles = g.count * each / plan->run * ceilDivide(plan->run, plan->together);
   // Keys are split where tiles alone would leave threads idle.
   plan->splits = bigger(1, smaller(ENOUGH_ITEMS / bigger(1, plan->tiles), p->tk / SPLIT_KEYS));
   plan->splitKeys = ceilDivide(ceilDivide(p->tk, plan->splits), KEY_BLOCK) * KEY_BLOCK; // equal shares, in whole blocks

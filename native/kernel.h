@@ -72,7 +72,8 @@ typedef struct Plan {
   const char *kernel; // name for explain()
   int32_t variant;    // the kernel's own choice of tile
   int64_t items;      // tiles * splits
-  int64_t together;   // tiles of query rows that make up one here, because they share keys; with more, splits == 1
+  int64_t run;        // neighbouring tiles of query rows, of which some may be attended together
+  int64_t together;   // tiles that make up one here; with more, splits == 1
   int64_t tiles;      // tiles of query rows
   int64_t each;       // tiles of one group of rows that share keys, each by itself
   int64_t splits;     // ranges of keys per tile; with more than one, partials are merged by finish()

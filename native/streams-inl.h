@@ -98,11 +98,15 @@ XATTN_NOINLINE void scoreKeys(const float *q, int64_t pitch, int64_t d, const vo
   XATTN_UNROLL for (int r = 0; r < N; r++) {
     XATTN_UNROLL for (int k = 0; k < OWN; k++) own[r][k] = query(r, k * EACH);
   }
-  for (int j = 0; j < n; j += W) {
+  for (int next = 0; next < n; next += W) {
+    const int j = D > 0 ? (int)smaller(next, n - W) : next;
+    int64_t at = first + j * row;
     vec folds[N][W / STEP];
     const auto foldKeys = [&](int f) XATTN_LAMBDA_INLINE {
       int64_t key[STEP]; // behind the last one that is read again
-      XATTN_UNROLL for (int i = 0; i < STEP; i++) key[i] = first + smaller(j + STEP * f + i, n - 1) * row;
+      XATTN_UNROLL for (int i = 0; i < STEP; i++, at += row) {
+        key[i] = D > 0 ? at : first + smaller(j + STEP * f + i, n - 1) * row;
+      }
       typename P::Sum acc[N][STEP];
       XATTN_UNROLL for (int r = 0; r < N; r++) {
         XATTN_UNROLL for (int i = 0; i < STEP; i++) acc[r][i] = P::none();

@@ -94,6 +94,7 @@ export const OPTION_SIZES: Partial<Sizes>[] = [
   { tq: 1, tk: 1, d: 1 },
   { tq: 1, tk: 129, d: 64 },
   { tq: 1, tk: 1500, d: 16, heads: 2 },
+  { tq: 1, tk: 20, d: 64, batch: 4, heads: 60, kvHeads: 30 }, // beyond 1 MB, where neighbours take turns
   { tq: 2, tk: 80, d: 64, heads: 4, kvHeads: 2 },
   { tq: 3, tk: 97, d: 8, dv: 16, batch: 3 },
   { tq: 5, tk: 33, d: 7, dv: 9, batch: 2, heads: 6, kvHeads: 2 },

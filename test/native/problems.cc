@@ -12,6 +12,10 @@ Sizes chooseSizes(Choices &choices) {
   s.kvHeads = choices.pick({1, 1, 2});
   s.heads = s.kvHeads * choices.pick({1, 1, 2, 3});
   s.tq = length(140), s.tk = length(300), s.d = length(130), s.dv = length(130);
+  if (choices.chance(3)) { // neighbours take turns: more than 1 MB of keys and values
+    s.batch = 4, s.kvHeads = choices.between(40, 60), s.heads = s.kvHeads * choices.pick({1, 1, 2});
+    s.tq = 1, s.tk = choices.between(16, 40), s.d = choices.between(60, 70), s.dv = choices.between(60, 70);
+  }
   if (choices.chance(5)) { // keys are split over threads
     s = {1,
          s.heads,
