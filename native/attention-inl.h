@@ -48,7 +48,8 @@ template <int NV, int KR> struct Tile : Scores {
     ownValues = {(float *)ownKeys.data + BLOCK * p->d, 0, 0};
     keys = &ownKeys, values = &ownValues;
     packRows(p->query, row, R, rows.count, p->d, p->scale * (LOG2E / units.log2), q);
-    ahead.begin(p, rows, row, group, groupsOf(p).rows <= R, ceilDivide(p->tk, KR));
+    const int64_t steps = ceilDivide(p->tk, KR) + ceilDivide(p->tk, BLOCK) * ceilDivide(p->dv, KR);
+    ahead.begin(p, rows, row, group, first, steps);
   }
 
   // Moves the reference to the maximum of the scores, peak, where that is above it or the row had no key yet (l == 0):
@@ -222,6 +223,7 @@ template <int NV, int KR> struct Tile : Scores {
       for (int64_t c = 0; c < p->dv; c++) valueColumnCarefully(v, stride, n, c);
     } else {
       inSteps<KR>((int)p->dv, [&](auto count, int column) XATTN_LAMBDA_INLINE {
+        ahead.advance();
         this->template valueColumns<decltype(count)::value>(v, stride, n, column);
       });
     }

@@ -9,8 +9,12 @@ XATTN_NOINLINE void packRows(const Operand &from, const Row *row, int capacity, 
     for (int64_t k = 0; k < width; k += W) {
       const int n = (int)smaller(W, width - k);
       vec x[W];
-      if (from.type == XATTN_FLOAT32 && n == W && g + W <= count) {
-        XATTN_UNROLL for (int i = 0; i < W; i++) x[i] = load((const float *)from.data + row[g + i].query + k);
+      const float *floats = (const float *)from.data + k;
+      const bool whole = from.type == XATTN_FLOAT32 && g + W <= count;
+      if (whole && n == W) {
+        XATTN_UNROLL for (int i = 0; i < W; i++) x[i] = load(floats + row[g + i].query);
+      } else if (whole) {
+        XATTN_UNROLL for (int i = 0; i < W; i++) x[i] = loadFirst(floats + row[g + i].query, n);
       } else {
         for (int i = 0; i < W; i++) {
           x[i] = g + i < count ? loadAs(from.type, from.data, row[g + i].query + k, n) : broadcast(0.0f);
@@ -33,8 +37,11 @@ XATTN_NOINLINE void unpackRows(const float *from, int capacity, const float *fac
       vec x[W];
       XATTN_UNROLL for (int i = 0; i < W; i++) x[i] = mul(load(from + (c + i) * capacity + g), f);
       transpose(x);
-      if (type == XATTN_FLOAT32 && n == W && g + W <= count) {
+      const bool whole = type == XATTN_FLOAT32 && g + W <= count;
+      if (whole && n == W) {
         XATTN_UNROLL for (int i = 0; i < W; i++) store((float *)data + index[g + i] + c, x[i]);
+      } else if (whole) {
+        XATTN_UNROLL for (int i = 0; i < W; i++) storeFirst((float *)data + index[g + i] + c, x[i], n);
       } else {
         for (int i = 0; i < W && g + i < count; i++) storeAs(type, data, index[g + i] + c, x[i], n);
       }

@@ -19,7 +19,7 @@ struct Stream {
   int64_t left, step; // bytes
 
   XATTN_INLINE void advance() {
-    for (int64_t end = smaller(left, step); end > 0; end -= 64, at += 64, left -= 64) XATTN_PREFETCH(at, 2);
+    for (int64_t end = smaller(left, step); end > 0; end -= 64, at += 64, left -= 64) XATTN_PREFETCH(at, 3);
   }
 };
 
@@ -52,13 +52,15 @@ struct Prefetch {
   bool follows;                   // fetches its own keys and values
   int64_t keysAhead, valuesAhead; // converted are whole blocks of keys
 
-  // `steps` calls of advance() per tile.
-  void begin(const Problem *p, const Rows &rows, const Row *row, int64_t group, bool wholeGroup, int64_t steps) {
+  // Rows first .. of a group; `steps` calls of advance() per tile.
+  void begin(const Problem *p, const Rows &rows, const Row *row, int64_t group, int64_t first, int64_t steps) {
     const Stream none = {0, 0, 0};
+    const Groups g = groupsOf(p);
+    const bool lastOfGroup = first + rows.count == g.rows, wholeGroup = lastOfGroup && first == 0;
     query = output = key = value = none;
     follows = isFar(p) || (wholeGroup && p->tk > FEW_KEYS);
     keysAhead = p->key.type == XATTN_FLOAT32 ? (int)KEYS_AHEAD : (int)KEY_BLOCK, valuesAhead = 0;
-    if (p->tk > FEW_KEYS) return;
+    if (p->tk > FEW_KEYS || (wholeGroup && p->tk <= KEY_BLOCK)) return;
     const int64_t left = p->batch * p->heads * p->tq - 1 - row[rows.count - 1].index, next = smaller(left, rows.count);
     if (isDense(p->query, p->heads, p->tq, p->d)) {
       query = streamOf(p->query, row[rows.count - 1].query + p->d, next, p->d, steps);
@@ -66,7 +68,7 @@ struct Prefetch {
     if (isDense(p->output, p->heads, p->tq, p->dv)) {
       output = streamOf(p->output, row[rows.count - 1].output + p->dv, next, p->dv, steps);
     }
-    if (!wholeGroup || p->tk > ONE_TILE_KEYS || group + 1 == groupsOf(p).count) return;
+    if (!lastOfGroup || p->tk > ONE_TILE_KEYS || group + 1 == g.count) return;
     if (isDense(p->key, p->kvHeads, p->tk, p->d)) {
       key = streamOf(p->key, rows.key + p->tk * p->d, p->tk, p->d, steps);
     }
