@@ -29,8 +29,16 @@ constexpr int64_t MORE_UNDER_WAY = 16;
 // only then sleeps: its waits cost at most twice the least that they could.
 constexpr Clock::duration WAKING = std::chrono::microseconds(50);
 
+// To give way to other threads takes a microsecond, in which nothing is seen: not more often than every few.
+constexpr int LOOKS = 200;
+
 template <class Condition> void watchFor(Condition isSo) {
-  for (auto end = Clock::now() + WAKING; !isSo() && Clock::now() < end;) std::this_thread::yield();
+  for (auto end = Clock::now() + WAKING; Clock::now() < end; std::this_thread::yield()) {
+    for (int i = 0; i < LOOKS; i++) {
+      if (isSo()) return;
+      pauseBriefly();
+    }
+  }
 }
 
 // The caller of a synchronous job takes part.
