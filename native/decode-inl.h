@@ -83,9 +83,10 @@ struct Decode {
   template <Type T, int MOST> XATTN_INLINE void scoreRows(const void *keys, int64_t first, int64_t row, int n, int j) {
     inBatches<MOST>([&](auto count, int r) XATTN_LAMBDA_INLINE {
       enum { N = decltype(count)::value };
-      // Most models' d, where each key is read for one query or two, or the code would grow by half; and not in plain
-      // C++.
-      enum { D = N <= (T == XATTN_FLOAT32 ? 2 : 1) && W + REGISTERS > 20 ? 64 : 0 };
+      // Most models' d, where that pays for its code: not in plain C++, with 16 registers not for more than two rows,
+      // and, as measured, not for three.
+      enum { PAYS = T != XATTN_FLOAT32 ? N == 1 : W < 16 ? N <= 2 : N != 3 };
+      enum { D = PAYS && W + REGISTERS > 20 ? 64 : 0 };
       if (p->d == 64 && n >= W)
         scoreKeys<N, T, D>(q + r * dPadded, dPadded, p->d, keys, first, row, n, s + r * CHUNK + j);
       else

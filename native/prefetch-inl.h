@@ -90,7 +90,7 @@ struct Prefetch {
     if (follows) fetchRows(p->key, rows.key, key + keysAhead, smaller(p->tk, key + keysAhead + n), p->d);
   }
 
-  XATTN_INLINE void advance() {
+  XATTN_NOINLINE void advance() {
     query.advance();
     output.advance();
     key.advance();

@@ -91,7 +91,8 @@ XATTN_NOINLINE void scoreKeys(const float *q, int64_t pitch, int64_t d, const vo
   typedef Products<T> P;
   enum { EACH = P::EACH, OWN = D > 0 ? D / EACH : 1 };
   // Beside N * KEYS sums there is room for one of either kind and for those of the kind that are fewer.
-  enum { KEYS = N * STEP < REGISTERS ? STEP : STEP / 2, HELD = D > 0 || (N < KEYS && W >= 8) ? 1 : KEYS };
+  enum { KEYS = N * STEP < REGISTERS ? STEP : STEP / 2, FEWER = N < KEYS && W >= 8 ? 1 : KEYS };
+  enum { HELD = D == 0 ? FEWER : N > 3 ? 2 : 1 };
   const auto query = [&](int r, int64_t k)
                          XATTN_LAMBDA_INLINE { return P::query((const typename P::Query *)(q + r * pitch) + k); };
   typename P::Part own[N][OWN];
@@ -127,8 +128,8 @@ XATTN_NOINLINE void scoreKeys(const float *q, int64_t pitch, int64_t d, const vo
           XATTN_UNROLL for (int e = 0; e < HELD; e++) acc[r][i + e] = P::add(acc[r][i + e], x[e], y);
         }
       };
-      if constexpr (D > 0) { // key by key, which memory likes best
-        XATTN_UNROLL for (int i = 0; i < STEP; i++) {
+      if constexpr (D > 0) { // one or two keys after the other, which memory likes best
+        XATTN_UNROLL for (int i = 0; i < STEP; i += HELD) {
           XATTN_UNROLL for (int k = 0; k < D; k += EACH) addProducts(i, k, EACH);
         }
       } else {
