@@ -84,7 +84,8 @@ template <> struct Products<XATTN_INT8> {
 };
 
 // Scores of N rows and n keys: s[r * CHUNK + j], up to a whole vector, where what is behind n says nothing. Queries lie
-// `pitch` floats apart. D is d where that is known at compile time, else 0.
+// `pitch` floats apart. D is 0, or d where that is known at compile time and keys are at least W: then the last W are
+// whole, some of them once more, and key follows key without a look at how many are left.
 template <int N, Type T, int D>
 XATTN_NOINLINE void scoreKeys(const float *q, int64_t pitch, int64_t d, const void *keys, int64_t first, int64_t row,
                               int n, float *s) {
