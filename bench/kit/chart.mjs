@@ -23,7 +23,7 @@ const GROUPS = [
 // Pixels.
 const WIDTH = 900;
 const LEFT = 214;
-const RIGHT = 80;
+const RIGHT = 110;
 const PLOT = WIDTH - LEFT - RIGHT;
 const TOP = 100;
 const TITLE = 46;
