@@ -1,6 +1,7 @@
 // What a tile of queries fetches while it computes. A tile with few keys ends before the hardware has noticed its
 // streams, so it fetches what the next tile will read and write. One with many outruns the hardware, which reads no
-// further than the end of a page, so it fetches its own keys and values a little ahead.
+// further than the end of a page, so it fetches its own keys and values a little ahead. Where a head is a single tile
+// of very few keys all of it is read in order, and what came early would only push out what the tile works on.
 
 enum { KEY_BLOCK = 96 };                            // keys that are dealt with at a time
 enum { NEAR_BYTES = 1 << 19, FAR_BYTES = 1 << 20 }; // what a second-level cache holds in part, and does not hold
