@@ -108,11 +108,10 @@ template <class T> XATTN_NOINLINE void attendTogether(const Problem *p, const Pl
   T t[T::TOGETHER];
   const int64_t items = ceilDivide(plan->run, plan->together), begun = item % items * plan->together;
   const int count = (int)smaller(plan->together, plan->run - begun);
-  char *const memory = (char *)scratch;
-  for (int i = 0; i < count; i++) {
-    beginTile(t + i, p, plan, item / items * plan->run + begun + i, memory + i * T::scratchBytes(p));
-  }
-  takeTurns(p, t, count, memory + count * T::scratchBytes(p));
+  const int64_t first = item / items * plan->run + begun;
+  const size_t each = T::scratchBytes(p);
+  for (int i = 0; i < count; i++) beginTile(t + i, p, plan, first + i, (char *)scratch + i * each);
+  takeTurns(p, t, count, (char *)scratch + count * each);
   for (int i = 0; i < count; i++) {
     attendCarefully(t + i, 0, p->tk);
     writeTile(t + i);

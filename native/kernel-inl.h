@@ -80,7 +80,8 @@ void planMap(const Problem *p, Plan *plan, const Variant *v) {
   plan->work += (double)p->batch * heads * (double)p->tq * keys * (double)p->d;
 }
 
-// Tiles that had better take turns: in decode those of neighbours with few keys, where all keys come from memory.
+// Tiles that had better take turns: those of a group whose keys are far or converted, as long as enough items are left;
+// in decode those of neighbours with few keys, where the keys of all come from memory.
 int64_t tilesTogether(const Problem *p, int64_t tiles, bool decode) {
   if (!decode) return isFar(p) || isConverted(p) ? tiles / ENOUGH_ITEMS : 1;
   return tiles * p->tk * keyBytes(p) > FAR_BYTES ? smaller(CHUNK / p->tk, tiles / FEW_ITEMS) : 1;
