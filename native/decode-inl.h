@@ -3,10 +3,16 @@
 
 const float COUNTS[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
-enum { DECODE_ROWS = W < 8 ? 3 : W < 16 ? 6 : 8 };
+enum { DECODE_ROWS = W < 8 ? 3 : 8 };
 
 struct Decode {
-  enum { R = DECODE_ROWS, TOGETHER = 8, LANES = (R + W - 1) / W * W, BLOCK = 64 };
+  enum { R = DECODE_ROWS, TOGETHER = 8, LANES = (R + W - 1) / W * W };
+  // Keys or values that are converted, or read more than once, at a time; bytes of values of which two blocks stay in a
+  // first-level cache.
+  enum { BLOCK = 64, BLOCK_BYTES = 8192 };
+  // Bytes from what is read to what is fetched: so few that loads across two lines find both, for hardware sees a
+  // stream by itself; it reads no further than the end of a page, which tells where keys and values come from memory.
+  enum { NEAR_AHEAD = 256, FAR_AHEAD = 4096, LAST_LEVEL_BYTES = 1 << 24 };
   // Up to DIRECT rows read keys and values as they are; more share what is converted to float32 once, in plain C++ two
   // already, for its code is long.
   enum { DIRECT = W + REGISTERS > 20 ? 2 : 1 };
@@ -15,13 +21,15 @@ struct Decode {
   Units units;
   Rows rows;
   Row row[R];
-  int64_t dPadded, dvPadded;
+  int64_t dPadded, dvPadded, ahead;
   float *q;                 // [rows.count][dPadded], times scale, zeros behind d, as Products wants them
   float factor[R];          // of scores with them
-  float *s;                 // [rows.count][CHUNK]: scores, then probabilities
+  const float *scales;      // further factors of the scores of a chunk, by key, or NULL
+  float *s;                 // [rows.count][PITCH]: scores, then probabilities
   float *o;                 // [rows.count][dvPadded]
   float *floats;            // [BLOCK][d or dv]: keys or values that were converted
   float m[LANES], l[LANES]; // reference and sum
+  float tops[R][W];         // the highest scores of a chunk
   bool careful;             // masked values may be NaN or infinite: leave them out of p.v
 
   // To whole steps of loadInOrder().
@@ -29,7 +37,7 @@ struct Decode {
 
   static size_t scratchBytes(const Problem *p) {
     const int64_t converted = p->key.type == XATTN_FLOAT32 && p->value.type == XATTN_FLOAT32 ? 0 : BLOCK;
-    return (size_t)(groupsOf(p).rows * (padded(p->d) + CHUNK + padded(p->dv)) + converted * bigger(p->d, p->dv)) *
+    return (size_t)(groupsOf(p).rows * (padded(p->d) + PITCH + padded(p->dv)) + converted * bigger(p->d, p->dv)) *
            sizeof(float);
   }
 
@@ -39,9 +47,10 @@ struct Decode {
     p = problem;
     layOut(p, group, first, R, row, &rows);
     dPadded = padded(p->d), dvPadded = padded(p->dv);
-    q = (float *)scratch, s = q + rows.count * dPadded, o = s + rows.count * CHUNK, floats = o + rows.count * dvPadded;
-    units = naturalUnits();
-    const vec scale = broadcast(p->scale);
+    q = (float *)scratch, s = q + rows.count * dPadded, o = s + rows.count * PITCH, floats = o + rows.count * dvPadded;
+    units = unitsOf(p);
+    ahead = groupsOf(p).count * p->tk * keyBytes(p) > LAST_LEVEL_BYTES ? FAR_AHEAD : NEAR_AHEAD;
+    const vec scale = broadcast(p->scale * (LOG2E / units.log2));
     for (int r = 0; r < rows.count; r++) {
       float *to = q + r * dPadded;
       for (int64_t k = 0; k < dPadded; k += W) {
@@ -55,21 +64,11 @@ struct Decode {
     }
   }
 
-  // The factors of int8 rows go into scores and probabilities, one of each, not into every element.
-  XATTN_NOINLINE void scaleScores(const float *scales, int n) {
-    for (int r = 0; r < rows.count; r++) {
-      float *at = s + r * CHUNK;
-      const vec own = broadcast(factor[r]);
-      for (int j = 0; j < n; j += W) {
-        const vec scale = loadAs(XATTN_FLOAT32, scales, j, (int)smaller(W, n - j));
-        store(at + j, mul(load(at + j), mul(own, scale)));
-      }
-    }
-  }
+  // The factors of int8 values go into probabilities, and not into every element.
   // A probability of 0 stays 0 where the factor is NaN.
   XATTN_NOINLINE void scaleProbabilities(const float *scales, int n) {
     for (int r = 0; r < rows.count; r++) {
-      float *at = s + r * CHUNK;
+      float *at = s + r * PITCH;
       for (int j = 0; j < n; j += W) {
         store(at + j, weightOf(load(at + j), loadAs(XATTN_FLOAT32, scales, j, (int)smaller(W, n - j))));
       }
@@ -83,38 +82,70 @@ struct Decode {
   template <Type T, int MOST> XATTN_INLINE void scoreRows(const void *keys, int64_t first, int64_t row, int n, int j) {
     inBatches<MOST>([&](auto count, int r) XATTN_LAMBDA_INLINE {
       enum { N = decltype(count)::value };
-      // Most models' d, where that pays for its code: not in plain C++, with 16 registers not for more than two rows,
-      // and, as measured, not for three.
-      enum { PAYS = T != XATTN_FLOAT32 ? N == 1 : W < 16 ? N <= 2 : N != 3 };
-      enum { D = PAYS && W + REGISTERS > 20 ? 64 : 0 };
-      if (p->d == 64 && n >= W)
-        scoreKeys<N, T, D>(q + r * dPadded, dPadded, p->d, keys, first, row, n, s + r * CHUNK + j);
-      else
-        scoreKeys<N, T, 0>(q + r * dPadded, dPadded, p->d, keys, first, row, n, s + r * CHUNK + j);
+      // Most models' d, where that pays for its code.
+      enum { PAYS = W + REGISTERS > 20 && (T != XATTN_FLOAT32 ? N == 1 : W >= 8 || N <= 2), D = PAYS ? 64 : 0 };
+      const int whole = D > 0 && p->d == D ? n / W * W : 0;
+      const float *from = q + r * dPadded;
+      const auto keep = [&](int done) XATTN_LAMBDA_INLINE { return Keeper<N>(this, r, j + done, n - done); };
+      if (whole > 0) scoreKeys<N, T, D>(from, dPadded, p->d, keys, first, row, whole, ahead, keep(0));
+      if (whole == n) return;
+      scoreKeys<N, T, 0>(from, dPadded, p->d, keys, first + whole * row, row, n - whole, ahead, keep(whole));
     });
   }
 
-  // Each block of values is summed up by itself.
+  // Keeps the scores of N rows from r on and n keys from j on, which come W keys at a time, and the highest of them.
+  template <int N> struct Keeper {
+    int n;
+    float *s, *tops;
+    const float *factor, *scales;
+    XATTN_INLINE Keeper(Decode *t, int r, int j, int n)
+        : n(n), s(t->s + r * PITCH + j), tops(t->tops[r]), factor(t->factor + r),
+          scales(t->scales ? t->scales + j : 0) {}
+
+    XATTN_INLINE void operator()(vec (&x)[N], int i) const {
+      const int some = (int)smaller(W, n - i);
+      if (scales) {
+        const vec scale = loadAs(XATTN_FLOAT32, scales, i, some);
+        XATTN_UNROLL for (int r = 0; r < N; r++) x[r] = mul(x[r], mul(broadcast(factor + r), scale));
+      }
+      if (some < W) {
+        const lanes there = less(load(COUNTS), broadcast((float)some));
+        XATTN_UNROLL for (int r = 0; r < N; r++) x[r] = select(there, x[r], broadcast(-INFINITE));
+      }
+      XATTN_UNROLL for (int r = 0; r < N; r++) {
+        store(s + r * PITCH + i, x[r]);
+        store(tops + r * W, max(x[r], load(tops + r * W)));
+      }
+    }
+  };
+
+  // Blocks of values are summed up by themselves. What all rows read in one go is a stream; else the next block is
+  // fetched while rows and columns take turns at one.
   template <Type T, int MOST> XATTN_INLINE void addRows(const void *values, int64_t first, int64_t row, int n, int j) {
-    inBatches<MOST>([&](auto count, int r) XATTN_LAMBDA_INLINE {
-      enum { N = decltype(count)::value };
-      float *to = o + r * dvPadded;
-      for (int i = 0; i < n; i += BLOCK) {
-        const float *weights = s + r * CHUNK + j + i;
-        const int some = (int)smaller(BLOCK, n - i);
+    const bool once = rows.count <= MOST && p->dv <= columnsAtOnce(rows.count) * W;
+    const int64_t rowBytes = bigger(1, p->dv) * (int64_t)sizeof(float);
+    const int few = (int)bigger(16, smaller(BLOCK, BLOCK_BYTES / rowBytes / 16 * 16));
+    const int each = once ? BLOCK * keysAtOnce(rows.count, columnsAtOnce(rows.count)) : few;
+    const int64_t fetched = once ? ahead : each * row * sizeOf(T);
+    for (int i = 0; i < n; i += each) {
+      const int some = (int)smaller(each, n - i);
+      inBatches<MOST>([&](auto count, int r) XATTN_LAMBDA_INLINE {
+        enum { N = decltype(count)::value };
+        const float *weights = s + r * PITCH + j + i;
+        float *to = o + r * dvPadded;
         // int8 as it is has no NaN and no infinity but in its factors, which do not meet a probability of 0.
         if (T != XATTN_INT8 && careful)
-          addValues<N, T, T != XATTN_INT8>(weights, values, first + i * row, row, some, p->dv, to, dvPadded);
+          addValues<N, T, T != XATTN_INT8>(weights, values, first + i * row, row, some, fetched, p->dv, to, dvPadded);
         else
-          addValues<N, T, false>(weights, values, first + i * row, row, some, p->dv, to, dvPadded);
-      }
-    });
+          addValues<N, T, false>(weights, values, first + i * row, row, some, fetched, p->dv, to, dvPadded);
+      });
+    }
   }
 
   // f(Count<N>(), r) for N rows from r on, until all have been.
   template <int MOST, class F> XATTN_INLINE void inBatches(F f) {
     for (int r = 0; r < rows.count;) {
-      const int left = rows.count - r, n = left > MOST ? (left + 1) / 2 : left;
+      const int left = rows.count - r, n = left > MOST ? (int)smaller(MOST, (left + 1) / 2) : left;
       withCount<1, MOST>(n, [&](auto count) XATTN_LAMBDA_INLINE { f(count, r); });
       r += n;
     }
@@ -154,12 +185,14 @@ struct Decode {
     }
   }
 
+  // Scores of a chunk as they are, and their maxima.
   XATTN_NOINLINE void scoreChunk(int64_t key, int n) {
+    scales = p->key.type == XATTN_INT8 && isDirect(XATTN_INT8) ? scalesOf(p->key, rows.key) + key : nullptr;
+    for (int r = 0; r < rows.count; r++) store(tops[r], broadcast(-INFINITE));
     read<BATCH>(p->key, rows.key, p->d, keysAreDirect(), key, n,
                 [&](auto how, const void *data, int64_t first, int64_t row, int n, int j) XATTN_LAMBDA_INLINE {
                   scoreRows<decltype(how)::type, decltype(how)::most>(data, first, row, n, j);
                 });
-    if (p->key.type == XATTN_INT8 && isDirect(XATTN_INT8)) scaleScores(scalesOf(p->key, rows.key) + key, n);
   }
   XATTN_NOINLINE void addChunk(int64_t key, int n) {
     if (p->value.type == XATTN_INT8 && isDirect(XATTN_INT8))
@@ -170,23 +203,8 @@ struct Decode {
                       });
   }
 
-  // The same of a row that sees every key as it is.
-  XATTN_INLINE float closeRow(int r, int n) {
-    const vec lowest = broadcast(-LARGEST); // a score of -infinity is still a key that is seen
-    vec top = broadcast(-INFINITE);
-    for (int j = 0; j < n; j += W) {
-      float *const at = s + r * CHUNK + j;
-      vec x = max(lowest, load(at));
-      if (j + W > n) x = select(less(load(COUNTS), broadcast((float)(n - j))), x, broadcast(-INFINITE));
-      store(at, x);
-      top = max(x, top);
-    }
-    return largest(top);
-  }
-
   // Final scores of a row, -infinity where it does not see the key. Returns their maximum.
   XATTN_NOINLINE float adjust(int r, int64_t key, int n) {
-    if (!isGeneral(p) && row[r].lo <= key && key + n <= row[r].hi) return closeRow(r, n);
     const vec lo = broadcast((float)bigger(0, smaller(n, row[r].lo - key)));
     const vec hi = broadcast((float)bigger(0, smaller(n, row[r].hi - key)));
     const vec slope = broadcast(row[r].slope), position = broadcast((float)(row[r].position - key));
@@ -195,32 +213,30 @@ struct Decode {
       const vec index = add(load(COUNTS), broadcast((float)j));
       vec b = broadcast(0.0f);
       if (p->mask.data) b = biasOf(&p->mask, row[r].mask + (key + j) * p->mask.key, (int)smaller(W, n - j));
-      const vec x = within(biased(p, load(s + r * CHUNK + j), slope, position, index, b), index, lo, hi);
-      store(s + r * CHUNK + j, x);
+      const vec x = within(biased(p, load(s + r * PITCH + j), slope, position, index, b), index, lo, hi);
+      store(s + r * PITCH + j, x);
       top = max(x, top);
     }
     return largest(top);
   }
 
-  XATTN_NOINLINE void rescale(int r, vec factor) {
+  // What was summed up under the old reference is exp2(new - old) too large.
+  XATTN_NOINLINE void raiseReference(int r, float top) {
+    const vec factor = l[r] == 0 ? broadcast(0.0f) : exp2(broadcast((m[r] - top) * units.log2));
+    m[r] = top;
     l[r] *= first(factor);
     for (int64_t c = r * dvPadded; c < (r + 1) * dvPadded; c += W) store(o + c, mul(load(o + c), factor));
   }
 
-  // A row's final scores become probabilities under its reference, which rises to their maximum.
-  XATTN_NOINLINE void exponentiate(int r, int n, float top) {
-    if (top > m[r] || l[r] == 0) {
-      const float old = m[r];
-      m[r] = l[r] != 0 || top > -INFINITE ? top : 0.0f;
-      if (l[r] != 0) rescale(r, exp2(broadcast((old - m[r]) * units.log2)));
-    }
+  // Probabilities of n keys from their final scores, behind which nothing is seen. Returns their sum.
+  template <bool OPEN> XATTN_INLINE float exponentiate(float *at, int n, vec reference) {
     vec total = broadcast(0.0f);
     for (int j = 0; j < n; j += W) {
-      const vec e = probability(load(s + r * CHUNK + j), broadcast(m[r]), units);
-      store(s + r * CHUNK + j, e);
+      const vec x = load(at + j), e = OPEN ? exp2(sub(x, reference)) : probability(x, reference, units);
+      store(at + j, e);
       total = add(total, e);
     }
-    l[r] += sum(total);
+    return sum(total);
   }
 
   void start(bool carefully) {
@@ -228,8 +244,18 @@ struct Decode {
     for (int r = 0; r < LANES; r++) m[r] = l[r] = 0;
     for (int64_t i = 0; i < rows.count * dvPadded; i += W) store(o + i, broadcast(0.0f));
   }
-  void weighChunk(int64_t key, int n) {
-    for (int r = 0; r < rows.count; r++) exponentiate(r, n, adjust(r, key, n));
+
+  // Scores of a chunk become probabilities under references that rise to their maxima.
+  XATTN_NOINLINE void weighChunk(int64_t key, int n) {
+    const bool open = !isGeneral(p) && rows.allLo <= key && key + n <= rows.allHi;
+    for (int r = 0; r < rows.count; r++) {
+      float *const at = s + r * PITCH;
+      // A score of -infinity is still a key that is seen.
+      const float top = open ? largest(max(load(tops[r]), broadcast(-LARGEST))) : adjust(r, key, n);
+      if (top > m[r] || (l[r] == 0 && top > -INFINITE)) raiseReference(r, top);
+      const vec reference = broadcast(m[r]);
+      l[r] += open ? exponentiate<true>(at, n, reference) : exponentiate<false>(at, n, reference);
+    }
   }
 
   void attend(int64_t from, int64_t to, bool carefully) {

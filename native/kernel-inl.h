@@ -114,8 +114,7 @@ void attend(const Problem *p, const Plan *plan, int64_t item, void *scratch, voi
 
 void finish(const Problem *p, const Plan *plan, int64_t tile, void *partials) {
   const int rows = variants[plan->variant].rows;
-  const Units units = plan->variant == DECODE ? naturalUnits() : unitsOf(p);
-  finishTile(p, plan, tile, rows, units, partialOf(p, rows, tile * plan->splits, partials));
+  finishTile(p, plan, tile, rows, unitsOf(p), partialOf(p, rows, tile * plan->splits, partials));
 }
 
 void map(const Problem *p, const Plan *plan, int64_t item, void *scratch) {

@@ -1,17 +1,17 @@
 // Rows of keys or values read once for a few query rows, with lanes along d or dv.
 
-// Keys whose scores are held at a time, query rows that are served by one read of keys and of values (their sums stay
-// in registers; with more rows values would be read in narrow stripes), and keys whose sums are folded together.
-enum { CHUNK = 1024, BATCH = W < 8 ? 3 : 6, VALUE_BATCH = W < 16 ? 3 : 6, STEP = 4 };
+// Keys whose scores are held at a time, and floats from a row of them to the next, so that rows do not meet in the same
+// sets of a cache; query rows that are served by one read of keys and of values (their sums stay in registers), and
+// keys whose sums are folded together.
+enum { CHUNK = 2048, PITCH = CHUNK + 16, BATCH = W < 8 ? 3 : W < 16 ? 5 : 6, VALUE_BATCH = W < 8 ? 3 : 6, STEP = 4 };
 
 // bfloat16 is read two vectors at a time, the even ones of 2 W first, which saves half of the work.
 template <Type T> constexpr int vectorsOf() {
   return T == XATTN_BFLOAT16 ? 2 : 1;
 }
-// Hardware reads ahead no further than the end of a page, and stalls there; rows are fetched a page early instead.
-enum { FETCH_AHEAD = 4096 };
-template <Type T> XATTN_INLINE void fetchAhead(const void *data, int64_t index, int64_t column) {
-  if (column * sizeOf(T) % 64 == 0) XATTN_PREFETCH((const char *)at(data, T, index + column) + FETCH_AHEAD, 3);
+// The line of a row's column, `ahead` bytes behind it.
+template <Type T> XATTN_INLINE void fetchAhead(const void *row, int64_t column, int64_t ahead) {
+  if (column * sizeOf(T) % 64 == 0) XATTN_PREFETCH((const char *)at(row, T, column) + ahead, 3);
 }
 template <Type T> XATTN_INLINE void loadInOrder(const void *data, int64_t index, int n, vec *x) {
   if constexpr (T == XATTN_BFLOAT16) {
@@ -83,31 +83,36 @@ template <> struct Products<XATTN_INT8> {
   }
 };
 
-// Scores of N rows and n keys: s[r * CHUNK + j], up to a whole vector, where what is behind n says nothing. Queries lie
-// `pitch` floats apart. D is 0, or d where that is known at compile time and keys are at least W: then the last W are
-// whole, some of them once more, and key follows key without a look at how many are left.
-template <int N, Type T, int D>
+// Scores of N rows and n keys go to use(scores, j), those of W keys from the j-th on at a time; what is behind n says
+// nothing. Queries lie `pitch` floats apart. D is 0, or d where that is known at compile time and n is whole vectors.
+template <int N, Type T, int D, class F>
 XATTN_NOINLINE void scoreKeys(const float *q, int64_t pitch, int64_t d, const void *keys, int64_t first, int64_t row,
-                              int n, float *s) {
+                              int n, int64_t ahead, F use) {
   typedef Products<T> P;
-  enum { EACH = P::EACH, OWN = D > 0 ? D / EACH : 1 };
+  enum { EACH = P::EACH, PARTS = D > 0 ? D / EACH : 1 };
   // Beside N * KEYS sums there is room for one of either kind and for those of the kind that are fewer.
   enum { KEYS = N * STEP < REGISTERS ? STEP : STEP / 2, FEWER = N < KEYS && W >= 8 ? 1 : KEYS };
   enum { HELD = D == 0 ? FEWER : N > 3 ? 2 : 1 };
-  const auto query = [&](int r, int64_t k)
-                         XATTN_LAMBDA_INLINE { return P::query((const typename P::Query *)(q + r * pitch) + k); };
-  typename P::Part own[N][OWN];
-  XATTN_UNROLL for (int r = 0; r < N; r++) {
-    XATTN_UNROLL for (int k = 0; k < OWN; k++) own[r][k] = query(r, k * EACH);
+  // With D, queries are kept in registers where they fit. Else a part of them serves all STEP keys where their sums
+  // do, or HELD keys.
+  enum { OWNS = D > 0 && N * PARTS < REGISTERS, SHARES = HELD == 1 && N * (STEP + 1) < REGISTERS };
+  const auto query = [&](int r, int64_t k) XATTN_LAMBDA_INLINE {
+    return P::query((const typename P::Query *)(q + r * (D > 0 ? D : pitch)) + k);
+  };
+  typename P::Part own[N][PARTS];
+  if constexpr (OWNS) {
+    XATTN_UNROLL for (int r = 0; r < N; r++) {
+      XATTN_UNROLL for (int k = 0; k < PARTS; k++) own[r][k] = query(r, k * EACH);
+    }
   }
-  for (int next = 0; next < n; next += W) {
-    const int j = D > 0 ? (int)smaller(next, n - W) : next;
-    int64_t at = first + j * row;
+  int64_t index = first;
+  for (int j = 0; j < n; j += W) {
     vec folds[N][W / STEP];
     const auto foldKeys = [&](int f) XATTN_LAMBDA_INLINE {
-      int64_t key[STEP]; // behind the last one that is read again
-      XATTN_UNROLL for (int i = 0; i < STEP; i++, at += row) {
-        key[i] = D > 0 ? at : first + smaller(j + STEP * f + i, n - 1) * row;
+      const void *key[STEP]; // behind the last one that is read again
+      XATTN_UNROLL for (int i = 0; i < STEP; i++, index += row) {
+        key[i] = at(keys, T, D > 0 ? index : first + smaller(j + STEP * f + i, n - 1) * row);
+        XATTN_HERE(key[i]); // or there is one more pointer for each of its columns
       }
       typename P::Sum acc[N][STEP];
       XATTN_UNROLL for (int r = 0; r < N; r++) {
@@ -117,20 +122,26 @@ XATTN_NOINLINE void scoreKeys(const float *q, int64_t pitch, int64_t d, const vo
       const auto addProducts = [&](int i, int64_t k, int some) XATTN_LAMBDA_INLINE {
         typename P::Part x[HELD];
         XATTN_UNROLL for (int e = 0; e < HELD; e++) {
-          x[e] = P::key(keys, key[i + e] + k, some);
-          fetchAhead<T>(keys, key[i + e], k);
+          x[e] = P::key(key[i + e], k, some);
+          fetchAhead<T>(key[i + e], k, ahead);
         }
         if constexpr (N > 1 && T == XATTN_FLOAT32) {
           XATTN_UNROLL for (int e = 0; e < HELD; e++) hold(x[e].x[0]);
         }
         XATTN_UNROLL for (int r = 0; r < N; r++) {
-          typename P::Part y = D > 0 ? own[r][k / EACH] : query(r, k);
+          typename P::Part y = OWNS ? own[r][k / EACH] : query(r, k);
           if constexpr (HELD > 1 && T == XATTN_FLOAT32) hold(y.x[0]); // loads are fewer than keys times rows
           XATTN_UNROLL for (int e = 0; e < HELD; e++) acc[r][i + e] = P::add(acc[r][i + e], x[e], y);
         }
       };
-      if constexpr (D > 0) { // one or two keys after the other, which memory likes best
+      if constexpr (D > 0 && !OWNS && SHARES) {
+        XATTN_HERE(q);
+        XATTN_UNROLL for (int k = 0; k < D; k += EACH) {
+          XATTN_UNROLL for (int i = 0; i < STEP; i += HELD) addProducts(i, k, EACH);
+        }
+      } else if constexpr (D > 0) { // one or two keys after the other, which memory likes best
         XATTN_UNROLL for (int i = 0; i < STEP; i += HELD) {
+          if constexpr (!OWNS) XATTN_HERE(q);
           XATTN_UNROLL for (int k = 0; k < D; k += EACH) addProducts(i, k, EACH);
         }
       } else {
@@ -155,32 +166,41 @@ XATTN_NOINLINE void scoreKeys(const float *q, int64_t pitch, int64_t d, const vo
     } else {
       for (int f = 0; f < W / STEP; f++) foldKeys(f);
     }
-    XATTN_UNROLL for (int r = 0; r < N; r++) store(s + r * CHUNK + j, joinFolds(folds[r]));
+    vec scores[N];
+    XATTN_UNROLL for (int r = 0; r < N; r++) scores[r] = joinFolds(folds[r]);
+    use(scores, j);
   }
 }
 
 // One key's values times N probabilities. Carefully: leaving out what a row does not see, for 0 * NaN would be NaN.
 // Attended keys weigh at least 2^-126.
 template <int N, int C, Type T, bool CAREFUL>
-XATTN_INLINE void addKey(vec (&acc)[N][C], const void *values, int64_t at, const float *s, int last) {
+XATTN_INLINE void addKey(vec (&acc)[N][C], const void *value, int64_t ahead, const float *s, int last) {
   enum { V = C % vectorsOf<T>() == 0 ? vectorsOf<T>() : 1, HELD = N < C ? V : C };
+  // Held are values of all columns, or the probabilities of all rows.
   vec e[N];
-  XATTN_UNROLL for (int r = 0; r < N; r++) e[r] = broadcast(s + r * CHUNK);
+  if constexpr (HELD < C) {
+    XATTN_UNROLL for (int r = 0; r < N; r++) e[r] = broadcast(s + r * PITCH);
+  }
   XATTN_UNROLL for (int v = 0; v < C; v += HELD) {
     vec x[HELD];
     XATTN_UNROLL for (int i = 0; i < HELD; i += V) {
       if constexpr (V == vectorsOf<T>()) {
-        loadInOrder<T>(values, at + (v + i) * W, C == 1 ? last : V * W, x + i);
-        fetchAhead<T>(values, at, (v + i) * W);
+        loadInOrder<T>(value, (v + i) * W, C == 1 ? last : V * W, x + i);
+        fetchAhead<T>(value, (v + i) * W, ahead);
       } else {
-        x[i] = loadAs(T, values, at, last);
+        x[i] = loadAs(T, value, 0, last);
       }
     }
     if constexpr (N > 1 && T == XATTN_FLOAT32) {
       XATTN_UNROLL for (int i = 0; i < HELD; i++) hold(x[i]);
     }
     XATTN_UNROLL for (int r = 0; r < N; r++) {
-      if (CAREFUL && s[r * CHUNK] == 0) continue;
+      if (CAREFUL && s[r * PITCH] == 0) continue;
+      if constexpr (HELD == C) {
+        e[r] = broadcast(s + r * PITCH);
+        hold(e[r]);
+      }
       XATTN_UNROLL for (int i = 0; i < HELD; i++) acc[r][v + i] = fma(e[r], x[i], acc[r][v + i]);
     }
   }
@@ -190,19 +210,23 @@ XATTN_INLINE void addKey(vec (&acc)[N][C], const void *values, int64_t at, const
 // accumulators to hide the latency of the multiply-add. They start from 0 and not from o: the rounding of one long sum
 // of like numbers goes one way, and grows with its length.
 template <int N, int C, int U, Type T, bool CAREFUL>
-XATTN_INLINE void addColumns(const float *s, const void *values, int64_t at, int64_t row, int n, int last, float *o,
-                             int64_t pitch) {
+XATTN_INLINE void addColumns(const float *s, const void *values, int64_t first, int64_t row, int n, int64_t ahead,
+                             int last, float *o, int64_t pitch) {
   vec acc[U][N][C];
   XATTN_UNROLL for (int u = 0; u < U; u++) {
     XATTN_UNROLL for (int r = 0; r < N; r++) {
       XATTN_UNROLL for (int v = 0; v < C; v++) acc[u][r][v] = broadcast(0.0f);
     }
   }
+  const auto addTo = [&](int u, int j) XATTN_LAMBDA_INLINE {
+    const void *value = at(values, T, first + j * row);
+    addKey<N, C, T, CAREFUL>(acc[u], value, ahead, s + j, last);
+  };
   int j = 0;
   for (; j + U <= n; j += U) {
-    XATTN_UNROLL for (int u = 0; u < U; u++, at += row) addKey<N, C, T, CAREFUL>(acc[u], values, at, s + j + u, last);
+    XATTN_UNROLL for (int u = 0; u < U; u++) addTo(u, j + u);
   }
-  for (; j < n; j++, at += row) addKey<N, C, T, CAREFUL>(acc[0], values, at, s + j, last);
+  for (; j < n; j++) addTo(0, j);
   XATTN_UNROLL for (int r = 0; r < N; r++) {
     vec total[C];
     XATTN_UNROLL for (int v = 0; v < C; v++) {
@@ -221,25 +245,39 @@ constexpr int powerUpTo4(int n) {
   return n >= 4 ? 4 : n >= 2 ? 2 : 1;
 }
 
+// Beside the accumulators of so many rows there is room for values and probabilities: one of either, and the rest of
+// those that are fewer.
+constexpr int roomOf(int rows) {
+  return REGISTERS - (rows > 1 ? 3 : 2);
+}
+
+// Keys that are dealt to accumulators of their own.
+constexpr int keysAtOnce(int rows, int columns) {
+  return powerUpTo4(roomOf(rows) / (rows * columns));
+}
+
+// Vectors of columns that are summed up at a time. One row sums up what most models' dv takes, if it is so wide: a
+// stream is read faster in one go than in stripes.
+constexpr int columnsAtOnce(int rows) {
+  return rows == 1 && W < 16 ? 8 : powerUpTo4(roomOf(rows) / rows);
+}
+
 // o += p.v for N rows of [N][pitch] and n keys. The careful form takes one vector of columns at a time and gives the
 // same bits.
 template <int N, Type T, bool CAREFUL>
-XATTN_NOINLINE void addValues(const float *s, const void *values, int64_t first, int64_t row, int n, int64_t dv,
-                              float *o, int64_t pitch) {
-  // Beside the accumulators there is room for values and probabilities: one of either, and the rest of those that are
-  // fewer.
-  enum { ROOM = REGISTERS - (N > 1 ? 3 : 2), WIDE = powerUpTo4(ROOM / N), U = powerUpTo4(ROOM / (N * WIDE)) };
-  enum { C = CAREFUL ? 1 : WIDE, WHOLE = 8 };
+XATTN_NOINLINE void addValues(const float *s, const void *values, int64_t first, int64_t row, int n, int64_t ahead,
+                              int64_t dv, float *o, int64_t pitch) {
+  enum { WIDE = powerUpTo4(roomOf(N) / N), U = keysAtOnce(N, WIDE), C = CAREFUL ? 1 : WIDE };
   int64_t c = 0;
-  // Of one row that most models' dv fits: a stream is read faster in one go than in stripes.
-  if constexpr (N == 1 && WIDE * W < 64) {
-    enum { AT_ONCE = CAREFUL ? 1 : WHOLE, FEWER = powerUpTo4(ROOM / WHOLE) };
+  if constexpr (columnsAtOnce(N) > WIDE) {
+    enum { WHOLE = columnsAtOnce(N), AT_ONCE = CAREFUL ? 1 : WHOLE, FEWER = keysAtOnce(N, WHOLE) };
     for (const int64_t end = dv / (WHOLE * W) * (WHOLE * W); c < end; c += AT_ONCE * W) {
-      addColumns<N, AT_ONCE, FEWER, T, CAREFUL>(s, values, first + c, row, n, W, o + c, pitch);
+      addColumns<N, AT_ONCE, FEWER, T, CAREFUL>(s, values, first + c, row, n, ahead, W, o + c, pitch);
     }
   }
-  for (; c + C * W <= dv; c += C * W) addColumns<N, C, U, T, CAREFUL>(s, values, first + c, row, n, W, o + c, pitch);
+  for (; c + C * W <= dv; c += C * W)
+    addColumns<N, C, U, T, CAREFUL>(s, values, first + c, row, n, ahead, W, o + c, pitch);
   for (; c < dv; c += W) {
-    addColumns<N, 1, U, T, CAREFUL>(s, values, first + c, row, n, (int)smaller(W, dv - c), o + c, pitch);
+    addColumns<N, 1, U, T, CAREFUL>(s, values, first + c, row, n, ahead, (int)smaller(W, dv - c), o + c, pitch);
   }
 }

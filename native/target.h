@@ -30,6 +30,7 @@
 #define XATTN_INFINITY ((float)(1e300 * 1e300))
 #define XATTN_PREFETCH(address, level) ((void)0)
 #define XATTN_OPAQUE(vector) ((void)0)
+#define XATTN_HERE(pointer) ((void)0)
 static __forceinline int XATTN_LOWEST_BIT(unsigned long long bits) {
   int at = 0;
   for (; !(bits & 1); bits >>= 1) at++;
@@ -44,6 +45,8 @@ static __forceinline int XATTN_LOWEST_BIT(unsigned long long bits) {
 #define XATTN_PREFETCH(address, level) __builtin_prefetch(address, 0, level)
 #define XATTN_LOWEST_BIT(bits) __builtin_ctzll(bits)
 #define XATTN_OPAQUE(vector) __asm__("" : "+v"(vector))
+// What is loaded through it from here on has not been loaded before, and is not kept for later.
+#define XATTN_HERE(pointer) __asm__("" : "+r"(pointer))
 #endif
 
 // Four int8 in memory as they lie there, on little-endian machines one load.

@@ -161,7 +161,7 @@ template <int NV, int KR> XATTN_NOINLINE void addEntropies(Tile<NV, KR> *t, int 
 XATTN_NOINLINE bool scoresOf(Decode *t, int64_t key, int n) {
   t->scoreChunk(key, n);
   for (int r = 0; r < t->rows.count; r++) {
-    float *s = t->s + r * CHUNK;
+    float *s = t->s + r * PITCH;
     t->adjust(r, key, n);
     for (int j = 0; j < n; j += W) store(s + j, relative(load(s + j), broadcast(t->m[r])));
   }
@@ -170,7 +170,7 @@ XATTN_NOINLINE bool scoresOf(Decode *t, int64_t key, int n) {
 
 XATTN_INLINE void gather(Decode *t, const int32_t *chosen, int n, int64_t key) {
   for (int r = 0; r < t->rows.count; r++) {
-    float *s = t->s + r * CHUNK;
+    float *s = t->s + r * PITCH;
     for (int c = 0; c < n; c++) s[c] = s[chosen[c] - key];
     for (int c = n; c % W != 0; c++) s[c] = -INFINITE;
   }
@@ -180,7 +180,7 @@ constexpr int mapBlock(const Decode *) {
   return CHUNK;
 }
 constexpr int mapPitch(const Decode *) {
-  return CHUNK;
+  return PITCH;
 }
 
 XATTN_INLINE End endOf(const Decode *t, const Ends &ends, int r) {
@@ -189,7 +189,7 @@ XATTN_INLINE End endOf(const Decode *t, const Ends &ends, int r) {
 
 XATTN_NOINLINE const float *weigh(Decode *t, int n, const Ends &ends, float *) {
   for (int r = 0; r < t->rows.count; r++) {
-    float *s = t->s + r * CHUNK;
+    float *s = t->s + r * PITCH;
     const End end = endOf(t, ends, r);
     for (int j = 0; j < n; j += W) store(s + j, weightAt(load(s + j), end));
   }
@@ -200,7 +200,7 @@ XATTN_NOINLINE void addEntropies(Decode *t, int n, Ends *ends) {
   for (int r = 0; r < t->rows.count; r++) {
     const End end = endOf(t, *ends, r);
     vec total = broadcast(0.0f);
-    for (int j = 0; j < n; j += W) total = addEntropy(total, load(t->s + r * CHUNK + j), end);
+    for (int j = 0; j < n; j += W) total = addEntropy(total, load(t->s + r * PITCH + j), end);
     ends->entropy[r] += sum(total);
   }
 }
