@@ -92,10 +92,10 @@ XATTN_NOINLINE void scoreKeys(const float *q, int64_t pitch, int64_t d, const vo
   enum { EACH = P::EACH, PARTS = D > 0 ? D / EACH : 1 };
   // Beside N * KEYS sums there is room for one of either kind and for those of the kind that are fewer.
   enum { KEYS = N * STEP < REGISTERS ? STEP : STEP / 2, FEWER = N < KEYS && W >= 8 ? 1 : KEYS };
-  enum { HELD = D == 0 ? FEWER : N > 3 ? 2 : 1 };
   // With D, queries are kept in registers where they fit. Else a part of them serves all STEP keys where their sums
   // do, or HELD keys.
-  enum { OWNS = D > 0 && N * PARTS < REGISTERS, SHARES = HELD == 1 && N * (STEP + 1) < REGISTERS };
+  enum { OWNS = D > 0 && N * PARTS < REGISTERS, HELD = D == 0 ? FEWER : N > 3 && !OWNS ? 2 : 1 };
+  enum { SHARES = D > 0 && !OWNS && HELD == 1 && N * (STEP + 1) < REGISTERS };
   const auto query = [&](int r, int64_t k) XATTN_LAMBDA_INLINE {
     return P::query((const typename P::Query *)(q + r * (D > 0 ? D : pitch)) + k);
   };
@@ -134,7 +134,7 @@ XATTN_NOINLINE void scoreKeys(const float *q, int64_t pitch, int64_t d, const vo
           XATTN_UNROLL for (int e = 0; e < HELD; e++) acc[r][i + e] = P::add(acc[r][i + e], x[e], y);
         }
       };
-      if constexpr (D > 0 && !OWNS && SHARES) {
+      if constexpr (SHARES) {
         XATTN_HERE(q);
         XATTN_UNROLL for (int k = 0; k < D; k += EACH) {
           XATTN_UNROLL for (int i = 0; i < STEP; i += HELD) addProducts(i, k, EACH);

@@ -60,5 +60,16 @@ function rounded(row) {
 }
 
 function machine() {
-  return { cpu: os.cpus()[0].model.trim(), node: process.version };
+  return { cpu: cpuName(), node: process.version };
+}
+
+/** With the generation where Linux tells it: virtual machines of several have one name. */
+function cpuName() {
+  const name = os.cpus()[0].model.trim();
+  const file = "/proc/cpuinfo";
+  const info = fs.existsSync(file) ? fs.readFileSync(file, "utf8") : "";
+  const [family, model] = ["cpu family", "model"].map(
+    (key) => info.match(new RegExp(`^${key}\\s*: (\\d+)$`, "m"))?.[1],
+  );
+  return family === undefined ? name : `${name} (family ${family}, model ${model})`;
 }
