@@ -24,8 +24,7 @@
       "type": "static_library",
       "sources": ["<@(xattn_kernels)"],
       "cflags_cc": [
-        "-fno-exceptions", "-fno-rtti", "-fno-unroll-loops", "-fno-unwind-tables", "-fno-asynchronous-unwind-tables",
-        "-fno-schedule-insns2", "-Wno-ignored-optimization-argument"
+        "-fno-exceptions", "-fno-rtti", "-fno-unroll-loops", "-fno-unwind-tables", "-fno-asynchronous-unwind-tables"
       ],
       "xcode_settings": { "OTHER_CPLUSPLUSFLAGS": ["-fno-unroll-loops"] }
     },

@@ -102,19 +102,22 @@ struct Decode {
         : n(n), s(t->s + r * PITCH + j), tops(t->tops[r]), factor(t->factor + r),
           scales(t->scales ? t->scales + j : 0) {}
 
-    XATTN_INLINE void operator()(vec (&x)[N], int i) const {
+    XATTN_INLINE void operator()(const vec (&x)[N], int i) const {
+      XATTN_UNROLL for (int r = 0; r < N; r++) store(s + r * PITCH + i, x[r]);
+      if (scales || n - i < W) return finish(i);
+      XATTN_UNROLL for (int r = 0; r < N; r++) store(tops + r * W, max(x[r], load(tops + r * W)));
+    }
+
+    // The same of scores that have further factors, or of the last, behind which nothing is seen.
+    XATTN_NOINLINE void finish(int i) const {
       const int some = (int)smaller(W, n - i);
-      if (scales) {
-        const vec scale = loadAs(XATTN_FLOAT32, scales, i, some);
-        XATTN_UNROLL for (int r = 0; r < N; r++) x[r] = mul(x[r], mul(broadcast(factor + r), scale));
-      }
-      if (some < W) {
-        const lanes there = less(load(COUNTS), broadcast((float)some));
-        XATTN_UNROLL for (int r = 0; r < N; r++) x[r] = select(there, x[r], broadcast(-INFINITE));
-      }
-      XATTN_UNROLL for (int r = 0; r < N; r++) {
-        store(s + r * PITCH + i, x[r]);
-        store(tops + r * W, max(x[r], load(tops + r * W)));
+      const lanes there = less(load(COUNTS), broadcast((float)some));
+      for (int r = 0; r < N; r++) {
+        vec x = load(s + r * PITCH + i);
+        if (scales) x = mul(x, mul(broadcast(factor + r), loadAs(XATTN_FLOAT32, scales, i, some)));
+        x = select(there, x, broadcast(-INFINITE));
+        store(s + r * PITCH + i, x);
+        store(tops + r * W, max(x, load(tops + r * W)));
       }
     }
   };

@@ -4,7 +4,7 @@
 // of very few keys all of it is read in order, and what came early would only push out what the tile works on.
 
 enum { KEY_BLOCK = 96 };                            // keys that are dealt with at a time
-enum { NEAR_BYTES = 1 << 19, FAR_BYTES = 1 << 20 }; // what a second-level cache holds in part, and does not hold
+enum { NEAR_BYTES = 1 << 18, FAR_BYTES = 1 << 19 }; // what a second-level cache holds in part, and does not hold
 
 XATTN_INLINE int64_t keyBytes(const Problem *p) {
   return p->d * sizeOf(p->key.type) + p->dv * sizeOf(p->value.type);

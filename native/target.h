@@ -31,6 +31,7 @@
 #define XATTN_PREFETCH(address, level) ((void)0)
 #define XATTN_OPAQUE(vector) ((void)0)
 #define XATTN_HERE(pointer) ((void)0)
+#define XATTN_ORDER() ((void)0)
 static __forceinline int XATTN_LOWEST_BIT(unsigned long long bits) {
   int at = 0;
   for (; !(bits & 1); bits >>= 1) at++;
@@ -47,6 +48,8 @@ static __forceinline int XATTN_LOWEST_BIT(unsigned long long bits) {
 #define XATTN_OPAQUE(vector) __asm__("" : "+v"(vector))
 // What is loaded through it from here on has not been loaded before, and is not kept for later.
 #define XATTN_HERE(pointer) __asm__("" : "+r"(pointer))
+// No instruction is moved across it by the compiler.
+#define XATTN_ORDER() __asm__ volatile("")
 #endif
 
 // Four int8 in memory as they lie there, on little-endian machines one load.
