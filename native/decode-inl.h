@@ -200,10 +200,9 @@ struct Decode {
   XATTN_NOINLINE void addChunk(int64_t key, int n) {
     if (p->value.type == XATTN_INT8 && isDirect(XATTN_INT8))
       scaleProbabilities(scalesOf(p->value, rows.value) + key, n);
-    read<VALUE_BATCH>(p->value, rows.value, p->dv, isDirect(p->value.type), key, n,
-                      [&](auto how, const void *data, int64_t first, int64_t row, int n, int j) XATTN_LAMBDA_INLINE {
-                        addRows<decltype(how)::type, decltype(how)::most>(data, first, row, n, j);
-                      });
+    read<BATCH>(p->value, rows.value, p->dv, isDirect(p->value.type), key, n,
+                [&](auto how, const void *data, int64_t first, int64_t row, int n, int j)
+                    XATTN_LAMBDA_INLINE { addRows<decltype(how)::type, decltype(how)::most>(data, first, row, n, j); });
   }
 
   // Final scores of a row, -infinity where it does not see the key. Returns their maximum.

@@ -3,7 +3,7 @@
 // Keys whose scores are held at a time, and floats from a row of them to the next, so that rows do not meet in the same
 // sets of a cache; query rows that are served by one read of keys and of values (their sums stay in registers), and
 // keys whose sums are folded together.
-enum { CHUNK = 2048, PITCH = CHUNK + 16, BATCH = W < 8 ? 3 : W < 16 ? 5 : 6, VALUE_BATCH = W < 8 ? 3 : 6, STEP = 4 };
+enum { CHUNK = 2048, PITCH = CHUNK + 16, BATCH = W < 8 ? 3 : W < 16 ? 5 : 6, STEP = 4 };
 
 // bfloat16 is read two vectors at a time, the even ones of 2 W first, which saves half of the work.
 template <Type T> constexpr int vectorsOf() {
@@ -270,16 +270,17 @@ constexpr int columnsAtOnce(int rows) {
 template <int N, Type T, bool CAREFUL>
 XATTN_NOINLINE void addValues(const float *s, const void *values, int64_t first, int64_t row, int n, int64_t ahead,
                               int64_t dv, float *o, int64_t pitch) {
-  enum { WIDE = powerUpTo4(roomOf(N) / N), U = keysAtOnce(N, WIDE), C = CAREFUL ? 1 : WIDE };
+  enum { WIDE = powerUpTo4(roomOf(N) / N), U = keysAtOnce(N, WIDE) };
   int64_t c = 0;
   if constexpr (columnsAtOnce(N) > WIDE) {
-    enum { WHOLE = columnsAtOnce(N), AT_ONCE = CAREFUL ? 1 : WHOLE, FEWER = keysAtOnce(N, WHOLE) };
-    for (const int64_t end = dv / (WHOLE * W) * (WHOLE * W); c < end; c += AT_ONCE * W) {
-      addColumns<N, AT_ONCE, FEWER, T, CAREFUL>(s, values, first + c, row, n, ahead, W, o + c, pitch);
+    enum { WHOLE = columnsAtOnce(N), C = CAREFUL ? 1 : WHOLE, FEWER = keysAtOnce(N, WHOLE) };
+    for (const int64_t end = dv / (WHOLE * W) * (WHOLE * W); c < end; c += C * W) {
+      addColumns<N, C, FEWER, T, CAREFUL>(s, values, first + c, row, n, ahead, W, o + c, pitch);
     }
   }
-  for (; c + C * W <= dv; c += C * W)
-    addColumns<N, C, U, T, CAREFUL>(s, values, first + c, row, n, ahead, W, o + c, pitch);
+  for (; !CAREFUL && c + WIDE * W <= dv; c += WIDE * W) {
+    addColumns<N, WIDE, U, T, CAREFUL>(s, values, first + c, row, n, ahead, W, o + c, pitch);
+  }
   for (; c < dv; c += W) {
     addColumns<N, 1, U, T, CAREFUL>(s, values, first + c, row, n, ahead, (int)smaller(W, dv - c), o + c, pitch);
   }
