@@ -4,6 +4,7 @@
 const float COUNTS[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
 enum { DECODE_ROWS = W < 8 ? 3 : 8 };
+static_assert(DECODE_ROWS <= 2 * BATCH, "rows are read in two batches at most");
 
 struct Decode {
   enum { R = DECODE_ROWS, TOGETHER = 8, LANES = (R + W - 1) / W * W };
@@ -64,8 +65,8 @@ struct Decode {
     }
   }
 
-  // The factors of int8 values go into probabilities, and not into every element.
-  // A probability of 0 stays 0 where the factor is NaN.
+  // The factors of int8 values go into probabilities, and not into every element. A probability of 0 stays 0 where the
+  // factor is NaN.
   XATTN_NOINLINE void scaleProbabilities(const float *scales, int n) {
     for (int r = 0; r < rows.count; r++) {
       float *at = s + r * PITCH;
@@ -148,7 +149,7 @@ struct Decode {
   // f(Count<N>(), r) for N rows from r on, until all have been.
   template <int MOST, class F> XATTN_INLINE void inBatches(F f) {
     for (int r = 0; r < rows.count;) {
-      const int left = rows.count - r, n = left > MOST ? (int)smaller(MOST, (left + 1) / 2) : left;
+      const int left = rows.count - r, n = left > MOST ? (left + 1) / 2 : left;
       withCount<1, MOST>(n, [&](auto count) XATTN_LAMBDA_INLINE { f(count, r); });
       r += n;
     }

@@ -182,11 +182,7 @@ struct Units {
   float log2;     // log2(e^1 of a score), to go from scores to exponents of 2
   double natural; // from scores to natural logarithms
 };
-XATTN_INLINE Units naturalUnits() {
-  const Units u = {LOG2E, 1.0};
-  return u;
-}
 XATTN_INLINE Units unitsOf(const Problem *p) {
-  const Units binary = {1.0f, 0.693147180559945309};
-  return isGeneral(p) && !isBoolean(p) ? naturalUnits() : binary;
+  const Units natural = {LOG2E, 1.0}, binary = {1.0f, 0.693147180559945309};
+  return isGeneral(p) && !isBoolean(p) ? natural : binary;
 }
