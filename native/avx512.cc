@@ -94,11 +94,26 @@ XATTN_INLINE vec select(lanes which, vec yes, vec no) {
 XATTN_INLINE vec roundNearest(vec a) {
   return _mm512_roundscale_ps(a, 0);
 }
-// a * 2^n for integral n, where both a and that are normal. Addition leaves the multipliers alone; NaN, with n = NaN,
-// has 0 added.
-XATTN_INLINE vec scaleByPower(vec a, vec n) {
-  const __m512i exponent = _mm512_slli_epi32(_mm512_cvtps_epi32(n), 23);
-  return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), exponent));
+
+#define XATTN_POWERS
+enum { POWERS = 32 };
+// The bits of 2^(k / POWERS), less those of k that are below the exponent when k is added to it.
+struct Powers {
+  uint32_t bits[POWERS];
+  constexpr Powers() : bits() {
+    double power = 1;
+    for (uint32_t k = 0; k < POWERS; k++, power *= 1.0218971486541166) {
+      bits[k] = 0x3f800000 + (uint32_t)((power - 1) * (1 << 23) + 0.5) - k * ((1 << 23) / POWERS);
+    }
+  }
+};
+alignas(64) constexpr Powers TABLE;
+// 2^(k / POWERS) for k in the lowest bits of a, -126 * POWERS .. 127 * POWERS.
+XATTN_INLINE vec powerOf(vec a) {
+  const __m512i k = _mm512_castps_si512(a);
+  const __m512i low = _mm512_load_si512(TABLE.bits), high = _mm512_load_si512(TABLE.bits + 16);
+  const __m512i bits = _mm512_permutex2var_epi32(low, k, high); // takes the last 5 bits of k
+  return _mm512_castsi512_ps(_mm512_add_epi32(bits, _mm512_slli_epi32(k, 23 - 5)));
 }
 XATTN_INLINE float sum(vec a) {
   return _mm512_reduce_add_ps(a);

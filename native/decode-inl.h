@@ -85,12 +85,17 @@ struct Decode {
       enum { N = decltype(count)::value };
       // Most models' d, where that pays for its code.
       enum { PAYS = W + REGISTERS > 20 && (T != XATTN_FLOAT32 ? N == 1 : W >= 8 || N <= 2), D = PAYS ? 64 : 0 };
-      const int whole = D > 0 && p->d == D ? n / W * W : 0;
       const float *from = q + r * dPadded;
-      const auto keep = [&](int done) XATTN_LAMBDA_INLINE { return Keeper<N>(this, r, j + done, n - done); };
-      if (whole > 0) scoreKeys<N, T, D>(from, dPadded, p->d, keys, first, row, whole, ahead, keep(0));
+      if (D == 0 || p->d != D || n < W) {
+        scoreKeys<N, T, 0>(from, dPadded, p->d, keys, first, row, n, ahead, Keeper<N>(this, r, j, n));
+        return;
+      }
+      const int whole = n / W * W, last = n - W;
+      scoreKeys<N, T, D>(from, dPadded, p->d, keys, first, row, whole, ahead, Keeper<N>(this, r, j, whole));
       if (whole == n) return;
-      scoreKeys<N, T, 0>(from, dPadded, p->d, keys, first + whole * row, row, n - whole, ahead, keep(whole));
+      // The last keys, some of them once more: whole vectors are faster than the rest would be.
+      for (int i = r; i < r + N; i++) store(s + i * PITCH + j + n, broadcast(-INFINITE));
+      scoreKeys<N, T, D>(from, dPadded, p->d, keys, first + last * row, row, W, ahead, Keeper<N>(this, r, j + last, W));
     });
   }
 

@@ -3,8 +3,19 @@
 const float LOG2E = 1.44269504f;
 
 // 2^x for x <= 127, at least 2^-126 however small x is, so that a key that is attended never weighs 0; NaN stays NaN.
-// x = n + f with |f| <= 1/2; 2^f is a minimax polynomial of degree 5 (relative error 7.5e-8 before rounding, below 2e-7
-// after).
+// Relative errors are below 2e-7.
+#ifdef XATTN_POWERS
+// x = k / POWERS + f; 2^(k / POWERS) comes from a table, 2^f - 1 is a minimax polynomial of degree 2 (relative error of
+// the power 5.3e-8 before rounding). It leaves more of the multipliers to the scores than one polynomial does.
+XATTN_INLINE vec exp2(vec x) {
+  x = max(broadcast(-126.0f), x);
+  // Its last digit is worth 1 / POWERS, so that k is in the lowest bits of the sum.
+  const vec shift = broadcast(1.5f * (1 << 23) / POWERS), k = add(x, shift), f = sub(x, sub(k, shift));
+  const vec power = powerOf(k), p = fma(broadcast(2.402269483e-1f), f, broadcast(6.931573378e-1f));
+  return fma(power, mul(p, f), power);
+}
+#else
+// x = n + f with |f| <= 1/2; 2^f is a minimax polynomial of degree 5 (relative error 7.5e-8 before rounding).
 XATTN_INLINE vec exp2(vec x) {
   x = max(broadcast(-126.0f), x);
   vec n = roundNearest(x), f = sub(x, n);
@@ -15,6 +26,7 @@ XATTN_INLINE vec exp2(vec x) {
   p = fma(p, f, broadcast(1.000000072f));
   return scaleByPower(p, n);
 }
+#endif
 
 // Below 5/8 an odd polynomial (relative error 6e-9 before rounding), above 1 - 2 / (e^2|x| + 1).
 XATTN_INLINE vec tanh(vec x) {

@@ -1,6 +1,9 @@
 // Between memory, where rows lie as their owner laid them, and scratch, where lanes are rows: transposes W x W at a
 // time. And from one element type to another.
 
+// With wide vectors the loads of a square wait for two lines a row: those of the next rows are fetched meanwhile.
+enum { FETCHES_ROWS = W > 8 };
+
 // Query rows, times a factor, to [width, and up to W more][capacity]; lanes without a row are 0.
 XATTN_NOINLINE void packRows(const Operand &from, const Row *row, int capacity, int count, int64_t width, float factor,
                              float *to) {
@@ -13,6 +16,8 @@ XATTN_NOINLINE void packRows(const Operand &from, const Row *row, int capacity, 
       const bool whole = from.type == XATTN_FLOAT32 && g + W <= count;
       if (whole && n == W) {
         XATTN_UNROLL for (int i = 0; i < W; i++) x[i] = load(floats + row[g + i].query);
+        for (int i = g + W; FETCHES_ROWS && i < smaller(g + 2 * W, count); i++)
+          XATTN_PREFETCH(floats + row[i].query, 3);
       } else if (whole) {
         XATTN_UNROLL for (int i = 0; i < W; i++) x[i] = loadFirst(floats + row[g + i].query, n);
       } else {

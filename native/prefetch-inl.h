@@ -20,7 +20,9 @@ struct Stream {
   int64_t left, step; // bytes
 
   XATTN_INLINE void advance() {
-    for (int64_t end = smaller(left, step); end > 0; end -= 64, at += 64, left -= 64) XATTN_PREFETCH(at, 3);
+    const char *line = at, *const end = at + smaller(left, step);
+    for (; line < end; line += 64) XATTN_PREFETCH(line, 3);
+    at = end, left -= smaller(left, step);
   }
 };
 
@@ -29,12 +31,12 @@ XATTN_INLINE bool isDense(const Operand &x, int64_t heads, int64_t length, int64
   return x.row == width && x.head == length * width && x.batch == heads * length * width;
 }
 
-// Rows from .. to of one head, to the first level.
+// Rows from .. to of one head, to the second level: tiles would lose more of the first to them than they gain.
 XATTN_INLINE void fetchRows(const Operand &x, int64_t first, int64_t from, int64_t to, int64_t width) {
   for (int64_t j = from; j < to; j++) {
     const char *row = (const char *)at(x.data, x.type, first + j * x.row);
     const char *end = (const char *)at(x.data, x.type, first + j * x.row + width);
-    for (; row < end; row += 64) XATTN_PREFETCH(row, 3);
+    for (; row < end; row += 64) XATTN_PREFETCH(row, 2);
   }
 }
 
@@ -48,7 +50,7 @@ XATTN_INLINE Stream streamOf(const Operand &x, int64_t index, int64_t length, in
 }
 
 struct Prefetch {
-  enum { FEW_KEYS = 1024, ONE_TILE_KEYS = 320, KEYS_AHEAD = 12 };
+  enum { FEW_KEYS = 1024, ONE_TILE_KEYS = 320, KEYS_AHEAD = 64 };
   Stream query, output, key, value;
   bool follows;                   // fetches its own keys and values
   int64_t keysAhead, valuesAhead; // converted are whole blocks of keys
