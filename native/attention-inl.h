@@ -48,8 +48,7 @@ template <int NV, int KR> struct Tile : Scores {
     ownValues = {(float *)ownKeys.data + BLOCK * p->d, 0, 0};
     keys = &ownKeys, values = &ownValues;
     packRows(p->query, row, R, rows.count, p->d, p->scale * (LOG2E / units.log2), q);
-    const int64_t steps = ceilDivide(p->tk, KR) + ceilDivide(p->tk, BLOCK) * ceilDivide(p->dv, KR);
-    ahead.begin(p, rows, row, group, first, steps);
+    ahead.begin(p, rows, row, group, first, ceilDivide(p->tk, BLOCK) * ceilDivide(p->dv, KR), q);
   }
 
   // Moves the reference to the maximum of the scores, peak, where that is above it or the row had no key yet (l == 0):
@@ -168,8 +167,8 @@ template <int NV, int KR> struct Tile : Scores {
   }
 
   template <int N, class E> XATTN_INLINE void multiplyKeys(vec (&acc)[N][NV], const E *k, int64_t stride) {
-    enum { STEP = Step<E>::ELEMENTS };
-    multiply<NV, N>(acc, k, stride, STEP, q, ceilDivide(p->d, STEP));
+    enum { STEP = Step<E>::ELEMENTS, LEVEL = Prefetch::SECOND_LEVEL };
+    multiply<LEVEL, NV, N>(acc, k, stride, STEP, q, ceilDivide(p->d, STEP), ahead.own);
   }
 
   // Scores of N keys, as they are but for the mask.
@@ -193,7 +192,7 @@ template <int NV, int KR> struct Tile : Scores {
     XATTN_UNROLL for (int r = 0; r < N; r++) {
       XATTN_UNROLL for (int v = 0; v < NV; v++) acc[r][v] = broadcast(0.0f);
     }
-    multiply<NV, N>(acc, v0 + column * STEP, STEP, stride, s, n);
+    multiply<Prefetch::FIRST_LEVEL, NV, N>(acc, v0 + column * STEP, STEP, stride, s, n, ahead.take(n));
     XATTN_UNROLL for (int r = 0; r < N; r++) {
       XATTN_UNROLL for (int v = 0; v < NV; v++) {
         float *at = to + r * R + v * W;
@@ -223,7 +222,6 @@ template <int NV, int KR> struct Tile : Scores {
       for (int64_t c = 0; c < p->dv; c++) valueColumnCarefully(v, stride, n, c);
     } else {
       inSteps<KR>((int)p->dv, [&](auto count, int column) XATTN_LAMBDA_INLINE {
-        ahead.advance();
         this->template valueColumns<decltype(count)::value>(v, stride, n, column);
       });
     }

@@ -20,11 +20,12 @@ template <class E> struct Step {
 };
 
 // acc[r][v] += a[r * rowStride + k * stepStride] * lanesIn[k][v] for k < n: q.k with rows = keys and steps along d, and
-// p.v with rows = columns of the value and steps along the keys.
-template <int NV, int N, class E>
+// p.v with rows = columns of the value and steps along the keys. Each step fetches a line.
+template <int LEVEL, int NV, int N, class E>
 XATTN_INLINE void multiply(vec (&acc)[N][NV], const E *a, int64_t rowStride, int64_t stepStride, const float *lanesIn,
-                           int64_t n) {
+                           int64_t n, Stream fetched) {
   for (int64_t k = 0; k < n; k++) {
+    fetched.fetchLine<LEVEL>();
     vec x[NV];
     XATTN_UNROLL for (int v = 0; v < NV; v++) x[v] = load(lanesIn + v * W);
     XATTN_UNROLL for (int r = 0; r < N; r++) {

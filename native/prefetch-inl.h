@@ -1,7 +1,8 @@
-// What a tile of queries fetches while it computes. A tile with few keys ends before the hardware has noticed its
-// streams, so it fetches what the next tile will read and write. One with many outruns the hardware, which reads no
-// further than the end of a page, so it fetches its own keys and values a little ahead. Where a head is a single tile
-// of very few keys all of it is read in order, and what came early would only push out what the tile works on.
+// What a tile of queries fetches while it computes: a line with each step of a product, whose loads have room for it,
+// and which a row of fetches would keep waiting. A tile with few keys ends before the hardware has noticed its streams,
+// so it fetches what the next tile will read and write. One with many outruns the hardware, which reads no further than
+// the end of a page, so it fetches its own keys and values. Where a head is a single tile of very few keys all of it is
+// read in order, and what came early would only push out what the tile works on.
 
 enum { KEY_BLOCK = 96 };                            // keys that are dealt with at a time
 enum { NEAR_BYTES = 1 << 18, FAR_BYTES = 1 << 19 }; // what a second-level cache holds in part, and does not hold
@@ -15,88 +16,96 @@ XATTN_INLINE bool isFar(const Problem *p) {
   return p->tk * keyBytes(p) > FAR_BYTES;
 }
 
+// Lines that are fetched one by one; the last one stays.
 struct Stream {
-  const char *at;
-  int64_t left, step; // bytes
+  const char *at, *end;
 
-  XATTN_INLINE void advance() {
-    const char *line = at, *const end = at + smaller(left, step);
-    for (; line < end; line += 64) XATTN_PREFETCH(line, 3);
-    at = end, left -= smaller(left, step);
+  template <int LEVEL> XATTN_INLINE void fetchLine() {
+    const char *const line = at, *const next = at + 64;
+    at = next < end ? next : at;
+    XATTN_PREFETCH(line, LEVEL);
+    XATTN_ORDER(); // gcc would put it among the loads that a step begins with, which costs 3% where vectors are wide
   }
 };
+
+// Rows of a tensor that follow each other, from an element index on.
+XATTN_INLINE Stream streamOf(const Operand &x, int64_t index, int64_t length, int64_t width) {
+  const char *from = (const char *)at(x.data, x.type, index);
+  return {from, from + length * width * sizeOf(x.type)};
+}
 
 // Whether the entries of a tensor follow each other without gaps.
 XATTN_INLINE bool isDense(const Operand &x, int64_t heads, int64_t length, int64_t width) {
   return x.row == width && x.head == length * width && x.batch == heads * length * width;
 }
 
-// Rows from .. to of one head, to the second level: tiles would lose more of the first to them than they gain.
-XATTN_INLINE void fetchRows(const Operand &x, int64_t first, int64_t from, int64_t to, int64_t width) {
-  for (int64_t j = from; j < to; j++) {
-    const char *row = (const char *)at(x.data, x.type, first + j * x.row);
-    const char *end = (const char *)at(x.data, x.type, first + j * x.row + width);
-    for (; row < end; row += 64) XATTN_PREFETCH(row, 2);
-  }
-}
-
-// Up to `length` rows from an element index on, in `steps` portions.
-XATTN_INLINE Stream streamOf(const Operand &x, int64_t index, int64_t length, int64_t width, int64_t steps) {
-  Stream s;
-  s.at = (const char *)at(x.data, x.type, index);
-  s.left = (const char *)at(x.data, x.type, index + length * width) - s.at;
-  s.step = (ceilDivide(s.left, steps) + 63) / 64 * 64;
-  return s;
-}
-
 struct Prefetch {
   enum { FEW_KEYS = 1024, ONE_TILE_KEYS = 320, KEYS_AHEAD = 64 };
-  Stream query, output, key, value;
+  // Tiles would lose more of the first level to keys and values than they gain.
+  enum { FIRST_LEVEL = 3, SECOND_LEVEL = 2 };
+  Stream none;
+  Stream own;                     // keys or values, for the next scores
+  Stream next[4];                 // what the next tile reads and writes
+  int64_t portion;                // bytes of it for each few columns of the output
   bool follows;                   // fetches its own keys and values
+  bool even;                      // the next scores fetch keys
   int64_t keysAhead, valuesAhead; // converted are whole blocks of keys
 
-  // Rows first .. of a group; `steps` calls of advance() per tile.
-  void begin(const Problem *p, const Rows &rows, const Row *row, int64_t group, int64_t first, int64_t steps) {
-    const Stream none = {0, 0, 0};
+  // Rows first .. of a group; `portions` per tile. `scratch` is what may be fetched where nothing else is to be.
+  void begin(const Problem *p, const Rows &rows, const Row *row, int64_t group, int64_t first, int64_t portions,
+             const void *scratch) {
     const Groups g = groupsOf(p);
     const bool lastOfGroup = first + rows.count == g.rows, wholeGroup = lastOfGroup && first == 0;
-    query = output = key = value = none;
-    follows = isFar(p) || (wholeGroup && p->tk > FEW_KEYS);
+    own = none = {(const char *)scratch, (const char *)scratch};
+    for (Stream &x : next) x = none;
+    follows = isFar(p) || (wholeGroup && p->tk > FEW_KEYS), even = true;
     keysAhead = p->key.type == XATTN_FLOAT32 ? (int)KEYS_AHEAD : (int)KEY_BLOCK, valuesAhead = 0;
     if (p->tk > FEW_KEYS || (wholeGroup && p->tk <= KEY_BLOCK)) return;
-    const int64_t left = p->batch * p->heads * p->tq - 1 - row[rows.count - 1].index, next = smaller(left, rows.count);
-    if (isDense(p->query, p->heads, p->tq, p->d)) {
-      query = streamOf(p->query, row[rows.count - 1].query + p->d, next, p->d, steps);
+    const Row *last = row + rows.count - 1;
+    const int64_t n = smaller(p->batch * p->heads * p->tq - 1 - last->index, rows.count);
+    if (isDense(p->query, p->heads, p->tq, p->d)) next[0] = streamOf(p->query, last->query + p->d, n, p->d);
+    if (isDense(p->output, p->heads, p->tq, p->dv)) next[1] = streamOf(p->output, last->output + p->dv, n, p->dv);
+    if (lastOfGroup && p->tk <= ONE_TILE_KEYS && group + 1 < g.count) {
+      const int64_t key = rows.key + p->tk * p->d, value = rows.value + p->tk * p->dv;
+      if (isDense(p->key, p->kvHeads, p->tk, p->d)) next[2] = streamOf(p->key, key, p->tk, p->d);
+      if (isDense(p->value, p->kvHeads, p->tk, p->dv)) next[3] = streamOf(p->value, value, p->tk, p->dv);
     }
-    if (isDense(p->output, p->heads, p->tq, p->dv)) {
-      output = streamOf(p->output, row[rows.count - 1].output + p->dv, next, p->dv, steps);
-    }
-    if (!lastOfGroup || p->tk > ONE_TILE_KEYS || group + 1 == g.count) return;
-    if (isDense(p->key, p->kvHeads, p->tk, p->d)) {
-      key = streamOf(p->key, rows.key + p->tk * p->d, p->tk, p->d, steps);
-    }
-    if (isDense(p->value, p->kvHeads, p->tk, p->dv)) {
-      value = streamOf(p->value, rows.value + p->tk * p->dv, p->tk, p->dv, steps);
-    }
+    int64_t bytes = 0;
+    for (const Stream &x : next) bytes += x.end - x.at;
+    portion = (bytes / bigger(1, portions * 3 / 4) + 63) / 64 * 64; // streams end within portions
   }
 
-  // Before the scores of n keys: keys that scores want soon, and values that are wanted after the block. One function
-  // because gcc leaves out calls of those that only prefetch.
+  // Before the scores of n keys, in turns: keys that scores want soon, and values that are wanted after the block.
   XATTN_NOINLINE void step(const Problem *p, const Rows &rows, int64_t key, int n) {
-    advance();
-    followKeys(p, rows, key, n);
-    key += valuesAhead;
-    if (follows) fetchRows(p->value, rows.value, key, smaller(p->tk, key + n), p->dv);
+    if (!follows) return;
+    if (even)
+      follow(p->key, rows.key, p->d, key + keysAhead, smaller(p->tk, key + keysAhead + 2 * n));
+    else
+      follow(p->value, rows.value, p->dv, key + valuesAhead, smaller(p->tk, key + valuesAhead + 2 * n));
+    even = !even;
   }
 
-  XATTN_INLINE void followKeys(const Problem *p, const Rows &rows, int64_t key, int n) {
-    if (follows) fetchRows(p->key, rows.key, key + keysAhead, smaller(p->tk, key + keysAhead + n), p->d);
+  XATTN_NOINLINE void followKeys(const Problem *p, const Rows &rows, int64_t key, int n) {
+    if (follows) follow(p->key, rows.key, p->d, key + keysAhead, smaller(p->tk, key + keysAhead + n));
   }
 
-  XATTN_NOINLINE void advance() {
-    query.advance();
-    output.advance();
-    key.advance();
-    value.advance();
+  // Rows from .. to of a head; those with gaps at once.
+  XATTN_INLINE void follow(const Operand &x, int64_t start, int64_t width, int64_t from, int64_t to) {
+    own = from < to && x.row == width ? streamOf(x, start + from * width, to - from, width) : none;
+    for (int64_t j = from; j < to && x.row != width; j++) {
+      const Stream row = streamOf(x, start + j * x.row, 1, width);
+      for (const char *line = row.at; line < row.end; line += 64) XATTN_PREFETCH(line, SECOND_LEVEL);
+    }
+  }
+
+  // A portion of what the next tile wants, for as many steps.
+  XATTN_INLINE Stream take(int64_t steps) {
+    for (Stream &x : next) {
+      if (x.at == x.end) continue;
+      const Stream some = {x.at, x.at + smaller(x.end - x.at, smaller(portion, 64 * steps))};
+      x.at = some.end;
+      return some;
+    }
+    return none;
   }
 };

@@ -48,7 +48,7 @@ XATTN_NOINLINE void openScores(Tile<NV, KR> *t, const float *k, int64_t stride, 
       acc[r][v] = sub(bias, load(t->m + v * W));
     }
   }
-  multiply<NV, N>(acc, k, stride, 1, t->q, t->p->d);
+  t->template multiplyKeys<N>(acc, k, stride);
   XATTN_UNROLL for (int r = 0; r < N; r++) {
     XATTN_UNROLL for (int v = 0; v < NV; v++) top = max(acc[r][v], top);
   }
