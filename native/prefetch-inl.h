@@ -90,7 +90,7 @@ struct Prefetch {
   }
 
   // Rows from .. to of a head; those with gaps at once.
-  XATTN_INLINE void follow(const Operand &x, int64_t start, int64_t width, int64_t from, int64_t to) {
+  XATTN_NOINLINE void follow(const Operand &x, int64_t start, int64_t width, int64_t from, int64_t to) {
     own = from < to && x.row == width ? streamOf(x, start + from * width, to - from, width) : none;
     for (int64_t j = from; j < to && x.row != width; j++) {
       const Stream row = streamOf(x, start + j * x.row, 1, width);
@@ -99,7 +99,7 @@ struct Prefetch {
   }
 
   // A portion of what the next tile wants, for as many steps.
-  XATTN_INLINE Stream take(int64_t steps) {
+  XATTN_NOINLINE Stream take(int64_t steps) {
     for (Stream &x : next) {
       if (x.at == x.end) continue;
       const Stream some = {x.at, x.at + smaller(x.end - x.at, smaller(portion, 64 * steps))};
