@@ -167,7 +167,8 @@ template <int NV, int KR> struct Tile : Scores {
   }
 
   template <int N, class E> XATTN_INLINE void multiplyKeys(vec (&acc)[N][NV], const E *k, int64_t stride) {
-    enum { STEP = Step<E>::ELEMENTS, LEVEL = Prefetch::SECOND_LEVEL };
+    // Tiles would lose more of the first level to keys and values than they gain.
+    enum { STEP = Step<E>::ELEMENTS, LEVEL = XATTN_SECOND_LEVEL };
     multiply<LEVEL, NV, N>(acc, k, stride, STEP, q, ceilDivide(p->d, STEP), ahead.own);
   }
 
@@ -192,7 +193,7 @@ template <int NV, int KR> struct Tile : Scores {
     XATTN_UNROLL for (int r = 0; r < N; r++) {
       XATTN_UNROLL for (int v = 0; v < NV; v++) acc[r][v] = broadcast(0.0f);
     }
-    multiply<Prefetch::FIRST_LEVEL, NV, N>(acc, v0 + column * STEP, STEP, stride, s, n, ahead.take(n));
+    multiply<XATTN_FIRST_LEVEL, NV, N>(acc, v0 + column * STEP, STEP, stride, s, n, ahead.take(n));
     XATTN_UNROLL for (int r = 0; r < N; r++) {
       XATTN_UNROLL for (int v = 0; v < NV; v++) {
         float *at = to + r * R + v * W;

@@ -97,7 +97,8 @@ XATTN_INLINE vec roundNearest(vec a) {
 
 #define XATTN_POWERS
 enum { POWERS = 32 };
-// The bits of 2^(k / POWERS), less those of k that are below the exponent when k is added to it.
+// The bits of 2^(k / POWERS), each 2^(1 / POWERS) times the one before, less those of k that are below the exponent
+// when k is added to it.
 struct Powers {
   uint32_t bits[POWERS];
   constexpr Powers() : bits() {

@@ -24,7 +24,8 @@ XATTN_INLINE vec loadSome(const float *p, int n) {
 // long. Of bfloat16 AVX-512 needs no help either.
 enum { AHEAD = 4096 };
 template <int BYTES> XATTN_INLINE void prefetch(const void *p) {
-  XATTN_UNROLL for (int line = 0; line < BYTES; line += 64) XATTN_PREFETCH((const char *)p + AHEAD + line, 3);
+  XATTN_UNROLL for (int line = 0; line < BYTES; line += 64)
+      XATTN_PREFETCH((const char *)p + AHEAD + line, XATTN_FIRST_LEVEL);
 }
 
 // s[q][r][..] += products of the first SOME of the inputs that lie together.

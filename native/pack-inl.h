@@ -17,7 +17,7 @@ XATTN_NOINLINE void packRows(const Operand &from, const Row *row, int capacity, 
       if (whole && n == W) {
         XATTN_UNROLL for (int i = 0; i < W; i++) x[i] = load(floats + row[g + i].query);
         for (int i = g + W; FETCHES_ROWS && i < smaller(g + 2 * W, count); i++)
-          XATTN_PREFETCH(floats + row[i].query, 3);
+          XATTN_PREFETCH(floats + row[i].query, XATTN_FIRST_LEVEL);
       } else if (whole) {
         XATTN_UNROLL for (int i = 0; i < W; i++) x[i] = loadFirst(floats + row[g + i].query, n);
       } else {

@@ -41,14 +41,12 @@ XATTN_INLINE bool isDense(const Operand &x, int64_t heads, int64_t length, int64
 
 struct Prefetch {
   enum { FEW_KEYS = 1024, ONE_TILE_KEYS = 320, KEYS_AHEAD = 64 };
-  // Tiles would lose more of the first level to keys and values than they gain.
-  enum { FIRST_LEVEL = 3, SECOND_LEVEL = 2 };
   Stream none;
   Stream own;                     // keys or values, for the next scores
   Stream next[4];                 // what the next tile reads and writes
   int64_t portion;                // bytes of it for each few columns of the output
   bool follows;                   // fetches its own keys and values
-  bool even;                      // the next scores fetch keys
+  bool keysNext;                  // the next scores fetch keys, not values
   int64_t keysAhead, valuesAhead; // converted are whole blocks of keys
 
   // Rows first .. of a group; `portions` per tile. `scratch` is what may be fetched where nothing else is to be.
@@ -58,7 +56,7 @@ struct Prefetch {
     const bool lastOfGroup = first + rows.count == g.rows, wholeGroup = lastOfGroup && first == 0;
     own = none = {(const char *)scratch, (const char *)scratch};
     for (Stream &x : next) x = none;
-    follows = isFar(p) || (wholeGroup && p->tk > FEW_KEYS), even = true;
+    follows = isFar(p) || (wholeGroup && p->tk > FEW_KEYS), keysNext = true;
     keysAhead = p->key.type == XATTN_FLOAT32 ? (int)KEYS_AHEAD : (int)KEY_BLOCK, valuesAhead = 0;
     if (p->tk > FEW_KEYS || (wholeGroup && p->tk <= KEY_BLOCK)) return;
     const Row *last = row + rows.count - 1;
@@ -77,24 +75,27 @@ struct Prefetch {
 
   // Before the scores of n keys, in turns: keys that scores want soon, and values that are wanted after the block.
   XATTN_NOINLINE void step(const Problem *p, const Rows &rows, int64_t key, int n) {
-    if (!follows) return;
-    if (even)
-      follow(p->key, rows.key, p->d, key + keysAhead, smaller(p->tk, key + keysAhead + 2 * n));
-    else
-      follow(p->value, rows.value, p->dv, key + valuesAhead, smaller(p->tk, key + valuesAhead + 2 * n));
-    even = !even;
+    if (keysNext)
+      followKeys(p, rows, key, 2 * n);
+    else if (follows)
+      follow(p->value, rows.value, p->dv, key + valuesAhead, smaller(2 * n, p->tk - key - valuesAhead));
+    keysNext = !keysNext;
   }
 
   XATTN_NOINLINE void followKeys(const Problem *p, const Rows &rows, int64_t key, int n) {
-    if (follows) follow(p->key, rows.key, p->d, key + keysAhead, smaller(p->tk, key + keysAhead + n));
+    if (follows) follow(p->key, rows.key, p->d, key + keysAhead, smaller(n, p->tk - key - keysAhead));
   }
 
-  // Rows from .. to of a head; those with gaps at once.
-  XATTN_NOINLINE void follow(const Operand &x, int64_t start, int64_t width, int64_t from, int64_t to) {
-    own = from < to && x.row == width ? streamOf(x, start + from * width, to - from, width) : none;
-    for (int64_t j = from; j < to && x.row != width; j++) {
+  // n rows of a head, none where n is negative; those with gaps at once.
+  XATTN_NOINLINE void follow(const Operand &x, int64_t start, int64_t width, int64_t first, int64_t n) {
+    own = none;
+    if (n > 0 && x.row == width) {
+      own = streamOf(x, start + first * width, n, width);
+      return;
+    }
+    for (int64_t j = first; j < first + n; j++) {
       const Stream row = streamOf(x, start + j * x.row, 1, width);
-      for (const char *line = row.at; line < row.end; line += 64) XATTN_PREFETCH(line, SECOND_LEVEL);
+      for (const char *line = row.at; line < row.end; line += 64) XATTN_PREFETCH(line, XATTN_SECOND_LEVEL);
     }
   }
 

@@ -73,8 +73,8 @@ struct Scores {
         vec b[W];
         for (int i = 0; i < W; i++) {
           const int64_t index = row[g + (i < from ? i : 0)].mask + (key + j) * p->mask.key;
-          if (i < from)
-            XATTN_PREFETCH(at(p->mask.data, p->mask.type, index + n * p->mask.key), 3); // for the next block
+          const int64_t nextBlock = index + n * p->mask.key;
+          if (i < from) XATTN_PREFETCH(at(p->mask.data, p->mask.type, nextBlock), XATTN_FIRST_LEVEL);
           b[i] = i < from ? biasOf(&p->mask, index, some) : none;
         }
         if (rows.sameMask) {

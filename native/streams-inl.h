@@ -13,7 +13,7 @@ template <Type T> constexpr int vectorsOf() {
 // which costs a tenth of the bandwidth.
 template <Type T> XATTN_INLINE void fetchAhead(const void *row, int64_t column, int64_t ahead) {
   if (column * sizeOf(T) % 64 != 0) return;
-  XATTN_PREFETCH((const char *)at(row, T, column) + ahead, 3);
+  XATTN_PREFETCH((const char *)at(row, T, column) + ahead, XATTN_FIRST_LEVEL);
   XATTN_ORDER();
 }
 template <Type T> XATTN_INLINE void loadInOrder(const void *data, int64_t index, int n, vec *x) {

@@ -52,6 +52,9 @@ static __forceinline int XATTN_LOWEST_BIT(unsigned long long bits) {
 #define XATTN_ORDER() __asm__ volatile("")
 #endif
 
+// Cache levels that XATTN_PREFETCH brings a line to.
+enum { XATTN_FIRST_LEVEL = 3, XATTN_SECOND_LEVEL = 2 };
+
 // Four int8 in memory as they lie there, on little-endian machines one load.
 #define XATTN_BYTE(p, at) ((uint32_t)(uint8_t)(p)[at] << 8 * (at))
 #define XATTN_QUAD(p) ((int32_t)(XATTN_BYTE(p, 0) | XATTN_BYTE(p, 1) | XATTN_BYTE(p, 2) | XATTN_BYTE(p, 3)))
