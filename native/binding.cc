@@ -23,12 +23,12 @@ namespace {
   field(mask.type) field(mask.batch) field(mask.head) field(mask.row) field(mask.key)            \
   field(map.kind) field(map.headCount) field(map.keyCount) field(map.k)
 
-// The arrays, in the order of the arguments, and where a Problem has them.
+// The arrays, in the order of the arguments, and where a Problem has them. Those that most calls leave out come last.
 #define XATTN_ARRAYS(array)                                                                       \
-  array(query, query.data) array(key, key.data) array(value, value.data)                          \
+  array(query, query.data) array(key, key.data) array(value, value.data) array(output, output.data) \
   array(keyScales, key.scales) array(valueScales, value.scales)                                   \
-  array(output, output.data) array(mask, mask.data) array(keyLengths, keyLengths)                 \
-  array(offsets, offsets) array(alibi, alibi) array(sinks, sinks) array(lse, lse)                \
+  array(mask, mask.data) array(keyLengths, keyLengths) array(offsets, offsets)                    \
+  array(alibi, alibi) array(sinks, sinks) array(lse, lse)                                         \
   array(values, map.values) array(indices, map.indices) array(heads, map.heads)                   \
   array(keys, map.keys) array(columns, map.columns)
 
@@ -40,16 +40,16 @@ const char *const FIELDS[] = {XATTN_FIELDS(XATTN_NAME) "threads", "memory.key", 
 #define XATTN_ONE(...) +1
 constexpr int ARRAY_COUNT = XATTN_ARRAYS(XATTN_ONE);
 
-// Arguments of a call: index of the kernel, parameter block, arrays, the memory that has keys and values instead of
-// them, and for asynchronous calls the cell that cancels.
-enum { KERNEL, BLOCK, FIRST_ARRAY, MEMORY = FIRST_ARRAY + ARRAY_COUNT, CANCEL, ARGUMENTS };
+// Arguments of a call: index of the kernel, parameter block, the memory that has keys and values or undefined, arrays,
+// and for asynchronous calls the cell that cancels. A call may leave out the last ones.
+enum { KERNEL, BLOCK, MEMORY, FIRST_ARRAY, CANCEL = FIRST_ARRAY + ARRAY_COUNT, ARGUMENTS };
 
 struct Arguments {
-  napi_value values[ARGUMENTS];
+  napi_value values[ARGUMENTS]; // undefined where the call has fewer
+  size_t count = ARGUMENTS;     // that the call has
   Environment *environment;
 
   Arguments(napi_env env, napi_callback_info info) {
-    size_t count = ARGUMENTS;
     void *data;
     napi_get_cb_info(env, info, &count, values, nullptr, &data);
     environment = static_cast<Environment *>(data);
@@ -65,28 +65,29 @@ void place(Problem &problem, const char *block, const double *offset) {
   problem.value.scales = reinterpret_cast<const float *>(block + static_cast<int64_t>(offset[3]));
 }
 
-void unpack(napi_env env, const napi_value *arguments, Job &job) {
-  const double *field = static_cast<const double *>(memoryOf(env, arguments[BLOCK]));
+void unpack(napi_env env, const Arguments &arguments, Job &job) {
+  const double *field = static_cast<const double *>(memoryOf(env, arguments.values[BLOCK]));
 #define XATTN_READ(name) assign(job.problem.name, *field++);
   XATTN_FIELDS(XATTN_READ)
   assign(job.wanted, *field++);
-  const napi_value *array = arguments + FIRST_ARRAY;
-#define XATTN_POINT(name, member) assign(job.problem.member, memoryOf(env, *array++));
+  size_t array = FIRST_ARRAY;
+#define XATTN_POINT(name, member)                                                                                      \
+  if (array < arguments.count) assign(job.problem.member, memoryOf(env, arguments.values[array++]));
   XATTN_ARRAYS(XATTN_POINT)
-  if (const char *bytes = bytesOf(env, arguments[MEMORY])) place(job.problem, bytes, field);
+  if (const char *bytes = bytesOf(env, arguments.values[MEMORY])) place(job.problem, bytes, field);
   int32_t kernel = 0;
-  napi_get_value_int32(env, arguments[KERNEL], &kernel);
+  napi_get_value_int32(env, arguments.values[KERNEL], &kernel);
   job.kernel = usableKernels().list[kernel];
   job.kernel->plan(&job.problem, &job.plan);
 }
 
-// attend(kernel, block, query, ..., columns, memory). By the C interface: getting here takes as long as a small call's
+// attend(kernel, block, memory, query, ..., columns). By the C interface: getting here takes as long as a small call's
 // work.
 napi_value attend(napi_env env, napi_callback_info info) {
   Arguments arguments(env, info);
   Job job;
   try {
-    unpack(env, arguments.values, job);
+    unpack(env, arguments, job);
     run(job, *arguments.environment);
   } catch (...) {
     napi_throw(env, caughtError(env));
@@ -94,25 +95,25 @@ napi_value attend(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// attendAsync(kernel, block, query, ..., columns, memory, cancel): a promise of undefined.
+// attendAsync(kernel, block, memory, query, ..., columns, cancel): a promise of undefined.
 napi_value attendAsync(napi_env env, napi_callback_info info) {
   Arguments arguments(env, info);
   return promised(
       env, *arguments.environment,
       [&] {
         auto job = std::make_unique<AsyncJob>();
-        unpack(env, arguments.values, *job);
+        unpack(env, arguments, *job);
         return job;
       },
-      arguments.values + FIRST_ARRAY, MEMORY + 1 - FIRST_ARRAY, arguments.values[CANCEL]);
+      arguments.values + MEMORY, CANCEL - MEMORY, arguments.values[CANCEL]);
 }
 
-// describe(kernel, block, query, ..., columns, memory): how attend() would run.
+// describe(kernel, block, memory, query, ..., columns): how attend() would run.
 napi_value describe(napi_env env, napi_callback_info info) {
   Arguments arguments(env, info);
   Job job;
   try {
-    unpack(env, arguments.values, job);
+    unpack(env, arguments, job);
     Napi::Object description = Napi::Object::New(env);
     description["kernel"] = job.plan.kernel;
     description["threads"] = static_cast<double>(threadsFor(job));

@@ -230,8 +230,9 @@ struct Decode {
 
   // What was summed up under the old reference is exp2(new - old) too large.
   XATTN_NOINLINE void raiseReference(int r, float top) {
-    const vec factor = l[r] == 0 ? broadcast(0.0f) : exp2(broadcast((m[r] - top) * units.log2));
+    const vec factor = exp2(broadcast((m[r] - top) * units.log2));
     m[r] = top;
+    if (l[r] == 0) return;
     l[r] *= first(factor);
     for (int64_t c = r * dvPadded; c < (r + 1) * dvPadded; c += W) store(o + c, mul(load(o + c), factor));
   }

@@ -39,8 +39,8 @@ struct Owner {
 // Items that follow one another share keys and pages. So every thread begins with a range of its own; at its end it
 // goes on with what is left of the others.
 struct alignas(64) Range {
-  std::atomic<int64_t> next{0}; // item to claim; from `end` on there is none
-  int64_t end = 0;
+  std::atomic<int64_t> next; // item to claim; from `end` on there is none
+  int64_t end;
 };
 constexpr int MOST_RANGES = 16; // with more threads, some begin with the same
 
@@ -73,7 +73,7 @@ struct Job {
   bool mapping = false; // the items are those of the map, after all others
 
   int64_t rangeCount = 0;
-  Range ranges[MOST_RANGES];
+  Range ranges[MOST_RANGES]; // divide() begins those that count: all of them are 1 KB
 };
 
 // Items of the stage that the job is at.

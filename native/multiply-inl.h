@@ -41,24 +41,26 @@ template <int N> struct Count {
   enum { value = N };
 };
 
-// f(Count<left>, i) for 0 < left < MOST.
-template <int MOST, class F> XATTN_INLINE void lastStep(int left, int i, F &f) {
+// f(Count<size>, i) where 0 < size <= MOST.
+template <int MOST, class F> XATTN_INLINE void oneStep(int size, int i, F &f) {
   if constexpr (MOST > 1) {
-    if (left == MOST - 1)
-      f(Count<MOST - 1>(), i);
-    else
-      lastStep<MOST - 1>(left, i, f);
+    if (size < MOST) return oneStep<MOST - 1>(size, i, f);
+  }
+  f(Count<MOST>(), i);
+}
+
+// f(Count<size>, i) over n in steps of MOST. A rest of less than half a step is shared with the step before it: so few
+// sums would wait for each other.
+template <int MOST, class F> XATTN_INLINE void inSteps(int n, F f) {
+  int i = 0;
+  for (; n - i > MOST + MOST / 2; i += MOST) f(Count<MOST>(), i);
+  for (int size; i < n; i += size) {
+    size = n - i > MOST ? (n - i + 1) / 2 : n - i;
+    oneStep<MOST>(size, i, f);
   }
 }
 
-// f(Count<STEP>, i) for i = 0, STEP, ... as long as a whole step is left of n, then f(Count<rest>, i).
-template <int STEP, class F> XATTN_INLINE void inSteps(int n, F f) {
-  int i = 0;
-  for (; i + STEP <= n; i += STEP) f(Count<STEP>(), i);
-  lastStep<STEP>(n - i, i, f);
-}
-
-// The same with the rest in steps of 1: fewer instances of f, for where the rest does not matter.
+// The same with any rest in steps of 1: fewer instances of f, for where the rest does not matter.
 template <int STEP, class F> XATTN_INLINE void inWholeSteps(int n, F f) {
   int i = 0;
   for (; i + STEP <= n; i += STEP) f(Count<STEP>(), i);

@@ -90,7 +90,7 @@ template <> struct Products<XATTN_INT8> {
 // nothing. Queries lie `pitch` floats apart. D is 0, or d where that is known at compile time and n is whole vectors.
 template <int N, Type T, int D, class F>
 XATTN_NOINLINE void scoreKeys(const float *q, int64_t pitch, int64_t d, const void *keys, int64_t first, int64_t row,
-                              int n, int64_t ahead, F use) {
+                              int n, int64_t ahead, const F &use) {
   typedef Products<T> P;
   enum { EACH = P::EACH, PARTS = D > 0 ? D / EACH : 1 };
   // Beside N * KEYS sums there is room for one of either kind and for those of the kind that are fewer.

@@ -1,7 +1,7 @@
 // Rows in a block of the addon, outside the JavaScript heap.
 import { randomUUID } from "node:crypto";
 import { tooLarge } from "./errors.js";
-import type { Operand } from "./problem.js";
+import type { Mask, Operand } from "./problem.js";
 import { ARRAYS, type Form, type Outside, type Part, type Runs, Store, type StoreSizes } from "./store.js";
 
 /** What native/memory-binding.cc exports. Offsets and strides of copies are in bytes. */
@@ -17,8 +17,10 @@ export interface Memories {
   readonly claimShared: (token: string) => { handle: object; description: string } | undefined;
 }
 
-/** enum Type of native/kernel.h. */
-export const TYPES = { float32: 0, float16: 1, bfloat16: 2, bool: 3, int8: 4 } as const;
+/** enum Type of native/kernel.h. By comparisons, which take a fraction of a look-up by a name that varies. */
+export function codeOf(type: Operand["type"] | Mask["type"]): number {
+  return type === "float32" ? 0 : type === "float16" ? 1 : type === "bfloat16" ? 2 : type === "bool" ? 3 : 4;
+}
 
 const NO_DATA = new Float32Array(0);
 
@@ -26,7 +28,7 @@ const NO_DATA = new Float32Array(0);
 const fields = new Float64Array(14);
 
 function fillOperand(at: number, { type, batch, head, row }: Operand): void {
-  fields[at] = TYPES[type];
+  fields[at] = codeOf(type);
   fields[at + 1] = batch;
   fields[at + 2] = head;
   fields[at + 3] = row;

@@ -195,7 +195,7 @@ export function product(dims: readonly number[]): number {
 
 /** Strides of a row-major tensor without gaps. */
 export function contiguous(dims: readonly number[]): number[] {
-  const strides = dims.slice();
+  const strides = new Array<number>(dims.length);
   let step = 1;
   for (let i = dims.length - 1; i >= 0; i--) {
     strides[i] = step;

@@ -1,6 +1,6 @@
 // Hands calls of the building blocks to the addon.
 import { tooLarge } from "../errors.js";
-import { TYPES } from "../native-store.js";
+import { codeOf } from "../native-store.js";
 import type { TypedArray } from "../tensor.js";
 import type {
   Activation,
@@ -99,7 +99,7 @@ export class NativeBlocks implements Blocks {
   }
 
   embedding({ table, type, stride, width, ids, scale, y }: EmbeddingCall): void {
-    const parameters = filled(ids.length, width, TYPES[type], stride, scale);
+    const parameters = filled(ids.length, width, codeOf(type), stride, scale);
     this.#addon.embedding(this.#kernel, parameters, table, ids, y);
   }
 
