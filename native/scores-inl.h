@@ -67,16 +67,12 @@ struct Scores {
   XATTN_NOINLINE bool readMask(int64_t key, int n) {
     const vec none = broadcast(-INFINITE);
     lanes hidden = equal(none, none);
+    fetchMask(key + n, n);
     for (int g = 0; g < (rows.sameMask ? 1 : width); g += W) {
       for (int j = 0; j < n; j += W) {
-        const int some = (int)smaller(W, n - j), from = rows.sameMask ? 1 : rows.count - g;
+        const int some = (int)smaller(W, n - j);
         vec b[W];
-        for (int i = 0; i < W; i++) {
-          const int64_t index = row[g + (i < from ? i : 0)].mask + (key + j) * p->mask.key;
-          const int64_t nextBlock = index + n * p->mask.key;
-          if (i < from) XATTN_PREFETCH(at(p->mask.data, p->mask.type, nextBlock), XATTN_FIRST_LEVEL);
-          b[i] = i < from ? biasOf(&p->mask, index, some) : none;
-        }
+        readBiases(b, g, key + j, some);
         if (rows.sameMask) {
           store(bias + j, b[0]);
           for (int i = some; i < W; i++) bias[j + i] = -INFINITE;
@@ -91,6 +87,28 @@ struct Scores {
       }
     }
     return !all(hidden);
+  }
+
+  // The mask of W rows from g on, or of the one that stands for all, and of n <= W keys; none where there is no row.
+  XATTN_INLINE void readBiases(vec (&b)[W], int g, int64_t key, int n) {
+    const int count = rows.sameMask ? 1 : rows.count - g;
+    if (p->mask.type == XATTN_BOOL && p->mask.key == 1 && n == W && count >= W) {
+      const uint8_t *bytes = (const uint8_t *)p->mask.data + key;
+      XATTN_UNROLL for (int i = 0; i < W; i++) b[i] = hideZeros(bytes + row[g + i].mask);
+      return;
+    }
+    for (int i = 0; i < W; i++) {
+      b[i] = i < count ? biasOf(&p->mask, row[g + i].mask + key * p->mask.key, n) : broadcast(-INFINITE);
+    }
+  }
+
+  // Lines of n keys, where those follow each other.
+  XATTN_INLINE void fetchMask(int64_t key, int n) {
+    for (int r = 0; r < (rows.sameMask ? 1 : rows.count); r++) {
+      const char *from = (const char *)at(p->mask.data, p->mask.type, row[r].mask + key * p->mask.key);
+      for (int64_t line = 0; line < n * sizeOf(p->mask.type); line += 64)
+        XATTN_PREFETCH(from + line, XATTN_FIRST_LEVEL);
+    }
   }
 
   // Turns raw scores into final ones, -infinity where a row does not see the key, and leaves their maxima in peak.
