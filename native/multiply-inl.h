@@ -53,10 +53,10 @@ template <int MOST, class F> XATTN_INLINE void oneStep(int size, int i, F &f) {
 // sums would wait for each other.
 template <int MOST, class F> XATTN_INLINE void inSteps(int n, F f) {
   int i = 0;
-  for (; n - i > MOST + MOST / 2; i += MOST) f(Count<MOST>(), i);
+  for (; n - i == MOST || n - i > MOST + MOST / 2; i += MOST) f(Count<MOST>(), i);
   for (int size; i < n; i += size) {
     size = n - i > MOST ? (n - i + 1) / 2 : n - i;
-    oneStep<MOST>(size, i, f);
+    oneStep<MOST - 1>(size, i, f);
   }
 }
 

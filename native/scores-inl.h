@@ -94,7 +94,7 @@ struct Scores {
     const int count = rows.sameMask ? 1 : rows.count - g;
     if (p->mask.type == XATTN_BOOL && p->mask.key == 1 && n == W && count >= W) {
       const uint8_t *bytes = (const uint8_t *)p->mask.data + key;
-      XATTN_UNROLL for (int i = 0; i < W; i++) b[i] = hideZeros(bytes + row[g + i].mask);
+      for (int i = 0; i < W; i++) b[i] = hideZeros(bytes + row[g + i].mask);
       return;
     }
     for (int i = 0; i < W; i++) {
@@ -102,12 +102,12 @@ struct Scores {
     }
   }
 
-  // Lines of n keys, where those follow each other.
+  // Lines of n keys, where those follow each other; the last one where they begin within the first.
   XATTN_INLINE void fetchMask(int64_t key, int n) {
+    const int64_t bytes = n * sizeOf(p->mask.type) + 63;
     for (int r = 0; r < (rows.sameMask ? 1 : rows.count); r++) {
       const char *from = (const char *)at(p->mask.data, p->mask.type, row[r].mask + key * p->mask.key);
-      for (int64_t line = 0; line < n * sizeOf(p->mask.type); line += 64)
-        XATTN_PREFETCH(from + line, XATTN_FIRST_LEVEL);
+      for (int64_t line = 0; line < bytes; line += 64) XATTN_PREFETCH(from + line, XATTN_FIRST_LEVEL);
     }
   }
 
