@@ -162,7 +162,7 @@ XATTN_INLINE bool isGeneral(const Problem *p) {
 }
 
 // What a mask adds to the scores of n <= W keys from an index on: 0 or -infinity for a boolean one.
-XATTN_INLINE vec biasOf(const Mask *mask, int64_t index, int n) {
+XATTN_NOINLINE vec biasOf(const Mask *mask, int64_t index, int n) {
   if (mask->type == XATTN_BOOL) {
     const uint8_t *from = (const uint8_t *)mask->data + index;
     if (mask->key == 1 && n == W) return hideZeros(from);
