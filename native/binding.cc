@@ -25,8 +25,8 @@ namespace {
 
 // The arrays, in the order of the arguments, and where a Problem has them. Those that most calls leave out come last.
 #define XATTN_ARRAYS(array)                                                                       \
-  array(query, query.data) array(key, key.data) array(value, value.data) array(output, output.data) \
-  array(keyScales, key.scales) array(valueScales, value.scales)                                   \
+  array(query, query.data) array(key, key.data) array(value, value.data)                          \
+  array(output, output.data) array(keyScales, key.scales) array(valueScales, value.scales)        \
   array(mask, mask.data) array(keyLengths, keyLengths) array(offsets, offsets)                    \
   array(alibi, alibi) array(sinks, sinks) array(lse, lse)                                         \
   array(values, map.values) array(indices, map.indices) array(heads, map.heads)                   \

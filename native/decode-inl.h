@@ -159,12 +159,6 @@ struct Decode {
       r += n;
     }
   }
-  template <int N, int MOST, class F> static XATTN_INLINE void withCount(int n, F f) {
-    if constexpr (N < MOST) {
-      if (n > N) return withCount<N + 1, MOST>(n, f);
-    }
-    f(Count<N>());
-  }
 
   // f(Reading<T, MOST>(), data, element of the first, row, n, j) for n keys or values from `key` on: all of them, or a
   // block at a time, which begins at j, where it is converted or read more than once.
@@ -230,9 +224,10 @@ struct Decode {
 
   // What was summed up under the old reference is exp2(new - old) too large.
   XATTN_NOINLINE void raiseReference(int r, float top) {
-    const vec factor = exp2(broadcast((m[r] - top) * units.log2));
+    const float old = m[r];
     m[r] = top;
-    if (l[r] == 0) return;
+    if (l[r] == 0) return; // nothing was
+    const vec factor = exp2(broadcast((old - top) * units.log2));
     l[r] *= first(factor);
     for (int64_t c = r * dvPadded; c < (r + 1) * dvPadded; c += W) store(o + c, mul(load(o + c), factor));
   }

@@ -41,12 +41,12 @@ template <int N> struct Count {
   enum { value = N };
 };
 
-// f(Count<size>, i) where 0 < size <= MOST.
-template <int MOST, class F> XATTN_INLINE void oneStep(int size, int i, F &f) {
-  if constexpr (MOST > 1) {
-    if (size < MOST) return oneStep<MOST - 1>(size, i, f);
+// f(Count<n>()), where N <= n <= MOST.
+template <int N, int MOST, class F> XATTN_INLINE void withCount(int n, F f) {
+  if constexpr (N < MOST) {
+    if (n > N) return withCount<N + 1, MOST>(n, f);
   }
-  f(Count<MOST>(), i);
+  f(Count<N>());
 }
 
 // f(Count<size>, i) over n in steps of MOST. A rest of less than half a step is shared with the step before it: so few
@@ -56,7 +56,7 @@ template <int MOST, class F> XATTN_INLINE void inSteps(int n, F f) {
   for (; n - i == MOST || n - i > MOST + MOST / 2; i += MOST) f(Count<MOST>(), i);
   for (int size; i < n; i += size) {
     size = n - i > MOST ? (n - i + 1) / 2 : n - i;
-    oneStep<MOST - 1>(size, i, f);
+    withCount<1, MOST - 1>(size, [&](auto count) XATTN_LAMBDA_INLINE { f(count, i); });
   }
 }
 

@@ -102,7 +102,7 @@ struct Scores {
     }
   }
 
-  // Lines of n keys, where those follow each other; the last one where they begin within the first.
+  // The lines that have the mask of n keys, where those follow each other; perhaps one more.
   XATTN_INLINE void fetchMask(int64_t key, int n) {
     const int64_t bytes = n * sizeOf(p->mask.type) + 63;
     for (int r = 0; r < (rows.sameMask ? 1 : rows.count); r++) {

@@ -173,9 +173,7 @@ export function checkOut(options: AttentionOptions, type: ElementType, dims: num
   if (length === 0) checkAttached("out", out);
   const needed = product(dims);
   if (length !== needed) throw wrongValue("out.length", `${needed} (output dims [${dims.join(", ")}])`, length);
-  for (let i = 0; i < inputs.length; i++) {
-    if (overlap(out, inputs[i].data)) throw overlapping("out", inputs[i].name);
-  }
+  for (let i = 0; i < inputs.length; i++) checkApart(out, inputs[i].name, inputs[i].data);
   checkApart(out, "keyLengths", keyLengths);
   checkApart(out, "alibi", alibi);
   checkApart(out, "sinks", sinks);
@@ -183,8 +181,7 @@ export function checkOut(options: AttentionOptions, type: ElementType, dims: num
 }
 
 function checkApart(out: FloatArray, name: string, input: unknown): void {
-  if (input !== undefined && arrayClass(input) !== undefined && overlap(out, input as ArrayBufferView))
-    throw overlapping("out", name);
+  if (arrayClass(input) !== undefined && overlap(out, input as ArrayBufferView)) throw overlapping("out", name);
 }
 
 // Kernels hold these numbers as float32.
