@@ -62,8 +62,8 @@ export function firstOf(array: FloatArray | Uint8Array, length: number): TypedAr
 }
 
 /** The array that backends see; Node 24.0 to 24.9 do not tell an addon the type of a Float16Array. */
-export function kernelArray(array: FloatArray | Uint8Array): TypedArray {
-  return arrayClass(array) === "Float16Array" ? firstOf(array, lengthOf(array)) : (array as TypedArray);
+export function kernelArray(array: FloatArray | Uint8Array, className: unknown = arrayClass(array)): TypedArray {
+  return className === "Float16Array" ? firstOf(array, lengthOf(array)) : (array as TypedArray);
 }
 
 /** A new array of zeros, of a class that holds results. */
@@ -103,10 +103,21 @@ export function checkFixed(name: string, data: ArrayBufferView): void {
   if (isResizable(bufferOf(data))) throw resizable(name);
 }
 
-/** Whether writing one changes the other. */
-export function overlap(a: ArrayBufferView, b: ArrayBufferView): boolean {
-  if (bufferOf(a) !== bufferOf(b)) return false;
-  const [startA, startB] = [byteOffsetGetter.call(a) as number, byteOffsetGetter.call(b) as number];
-  const [lengthA, lengthB] = [byteLengthGetter.call(a) as number, byteLengthGetter.call(b) as number];
-  return startA < startB + lengthB && startB < startA + lengthA;
+/** Where an array lies: bytes of a buffer. */
+export interface Extent {
+  buffer: ArrayBuffer;
+  start: number;
+  end: number;
+}
+
+export function extentOf(array: ArrayBufferView): Extent {
+  const start = byteOffsetGetter.call(array) as number;
+  return { buffer: bufferOf(array), start, end: start + (byteLengthGetter.call(array) as number) };
+}
+
+/** Whether writing there changes the array. */
+export function overlaps({ buffer, start, end }: Extent, array: ArrayBufferView): boolean {
+  if (bufferOf(array) !== buffer) return false;
+  const other = extentOf(array);
+  return start < other.end && other.start < end;
 }

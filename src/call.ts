@@ -81,7 +81,7 @@ function checkProblem(
   const { layout, sizes } = shapes;
   const keyLengths = memory === undefined ? keyLengthsOf(options, sizes) : memory.lengthsFor(options, sizes);
   const causal = isCausal(options);
-  const [windowLeft, windowRight] = windowOf(options);
+  const window = windowOf(options);
   return {
     batch: sizes.batch,
     heads: sizes.heads,
@@ -93,8 +93,8 @@ function checkProblem(
     scale: scaleOf(options, sizes),
     softcap: softcapOf(options),
     causal,
-    windowLeft,
-    windowRight,
+    windowLeft: window[0],
+    windowRight: window[1],
     query: inputOperand(shapes.query, layout),
     key: attendedOperand("key", shapes, memory),
     value: attendedOperand("value", shapes, memory),
@@ -160,12 +160,20 @@ export function checkStillThere({ options, inputs, outputDims }: Call): void {
 
 /** The same of tensors alone. */
 export function checkViews(views: readonly View[]): void {
-  for (const { name, data, length } of views) checkLength(`${name}.data`, data, length);
+  for (let i = 0; i < views.length; i++) {
+    const { name, data, length } = views[i];
+    if (!hasLength(data, length)) checkLength(`${name}.data`, data, length); // a name takes as long as a check
+  }
 }
 
 export function checkLength(name: string, data: TypedArray | FloatArray, length: number): void {
-  const now = lengthOf(data);
-  if (now === length && length > 0) return;
+  if (hasLength(data, length)) return;
   checkAttached(name, data);
+  const now = lengthOf(data);
   if (now !== length) throw wrongValue(`${name}.length`, `${length}, as when it was checked`, now);
+}
+
+// A detached array has none.
+function hasLength(data: TypedArray | FloatArray, length: number): boolean {
+  return length > 0 && lengthOf(data) === length;
 }

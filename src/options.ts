@@ -1,4 +1,13 @@
-import { allocateIntegers, arrayClass, checkAttached, type FloatArray, lengthOf, overlap } from "./arrays.js";
+import {
+  allocateIntegers,
+  arrayClass,
+  checkAttached,
+  type Extent,
+  extentOf,
+  type FloatArray,
+  lengthOf,
+  overlaps,
+} from "./arrays.js";
 import { overlapping, wrongKind, wrongValue } from "./errors.js";
 import type { LayoutName, Sizes } from "./layout.js";
 import type { MapOptions } from "./maps.js";
@@ -173,15 +182,17 @@ export function checkOut(options: AttentionOptions, type: ElementType, dims: num
   if (length === 0) checkAttached("out", out);
   const needed = product(dims);
   if (length !== needed) throw wrongValue("out.length", `${needed} (output dims [${dims.join(", ")}])`, length);
-  for (let i = 0; i < inputs.length; i++) checkApart(out, inputs[i].name, inputs[i].data);
-  checkApart(out, "keyLengths", keyLengths);
-  checkApart(out, "alibi", alibi);
-  checkApart(out, "sinks", sinks);
-  if (typeof causal === "object") checkApart(out, "causal.offset", causal.offset);
+  const extent = extentOf(out);
+  for (let i = 0; i < inputs.length; i++) checkApart(extent, inputs[i].name, inputs[i].data);
+  checkApart(extent, "keyLengths", keyLengths);
+  checkApart(extent, "alibi", alibi);
+  checkApart(extent, "sinks", sinks);
+  if (typeof causal === "object") checkApart(extent, "causal.offset", causal.offset);
 }
 
-function checkApart(out: FloatArray, name: string, input: unknown): void {
-  if (arrayClass(input) !== undefined && overlap(out, input as ArrayBufferView)) throw overlapping("out", name);
+function checkApart(out: Extent, name: string, input: unknown): void {
+  if (input === undefined || arrayClass(input) === undefined) return;
+  if (overlaps(out, input as ArrayBufferView)) throw overlapping("out", name);
 }
 
 // Kernels hold these numbers as float32.

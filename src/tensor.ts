@@ -53,13 +53,24 @@ export interface View {
   strides: number[];
 }
 
-// Tags that an array class may carry; the first is what no tag means.
-const FLOATS = new Map<unknown, readonly (string | undefined)[]>([
-  ["Float32Array", ["float32"]],
-  ["Float16Array", ["float16"]],
-  ["Uint16Array", [undefined, "float16", "bfloat16"]],
-]);
-const MASKS = new Map([...FLOATS, ["Uint8Array", ["bool", "uint8"]] as const]);
+type Tags = readonly (string | undefined)[];
+const FLOATS = ["Float32Array", "Float16Array", "Uint16Array"];
+const [FLOAT32, FLOAT16, HALVES, BYTES]: Tags[] = [
+  ["float32"],
+  ["float16"],
+  [undefined, "float16", "bfloat16"],
+  ["bool", "uint8"],
+];
+
+// Tags that an array class may carry; the first is what no tag means. Comparisons take a fraction of a look-up.
+function floatTags(className: unknown): Tags | undefined {
+  if (className === "Float32Array") return FLOAT32;
+  return className === "Float16Array" ? FLOAT16 : className === "Uint16Array" ? HALVES : undefined;
+}
+
+function maskTags(className: unknown): Tags | undefined {
+  return className === "Uint8Array" ? BYTES : floatTags(className);
+}
 
 const FLOAT_DATA = "a Float32Array, Float16Array or Uint16Array (convert others with Float32Array.from(data))";
 const MASK_DATA =
@@ -68,23 +79,22 @@ const MASK_DATA =
 
 /** Whether an array may hold results of this type. */
 export function holds(array: unknown, type: ElementType): array is FloatArray {
-  return FLOATS.get(arrayClass(array))?.includes(type) ?? false;
+  return floatTags(arrayClass(array))?.includes(type) ?? false;
 }
 
 /** The array classes for which holds() is true: `Uint16Array or Float16Array`. */
 export function holders(type: ElementType): string {
-  const classes = [...FLOATS.keys()].filter((name) => FLOATS.get(name)?.includes(type));
-  return classes.join(" or ");
+  return FLOATS.filter((name) => floatTags(name)?.includes(type)).join(" or ");
 }
 
 /** A query, key or value, or a result. */
 export function floatView(name: string, tensor: TensorLike): View {
-  return view(name, tensor, FLOATS, FLOAT_DATA);
+  return view(name, tensor, floatTags, FLOAT_DATA);
 }
 
 /** A mask: floats, or bytes and booleans, where nonzero = attend. */
 export function maskView(tensor: TensorLike): View {
-  return view("mask", isBooleans(tensor) ? bytes(tensor) : tensor, MASKS, MASK_DATA);
+  return view("mask", isBooleans(tensor) ? bytes(tensor) : tensor, maskTags, MASK_DATA);
 }
 
 function isBooleans(tensor: TensorLike): boolean {
@@ -102,26 +112,27 @@ function bytes({ data, dims, shape, strides }: TensorLike): TensorLike {
   } as TensorLike;
 }
 
-function view(name: string, tensor: TensorLike, classes: typeof FLOATS, expected: string): View {
+function view(name: string, tensor: TensorLike, tagsOf: typeof floatTags, expected: string): View {
   if (typeof tensor !== "object" || tensor === null || tensor.data === undefined) {
     throw wrongKind(name, "a tensor { data, dims }", tensor);
   }
   const given = tensor.data;
   const className = arrayClass(given) as string;
-  const tags = classes.get(className);
+  const tags = tagsOf(className);
   if (tags === undefined) throw wrongKind(`${name}.data`, expected, given);
   const type = elementType(name, className, tags, tensor);
   const field = tensor.dims === undefined && tensor.shape !== undefined ? "shape" : "dims";
   const dims = integers(name, field, tensor[field]);
-  const strides = tensor.strides === undefined ? contiguous(dims) : integers(name, "strides", tensor.strides);
+  const own = tensor.strides;
+  const strides = own === undefined ? contiguous(dims) : integers(name, "strides", own);
   if (strides.length !== dims.length) {
     throw wrongValue(`${name}.strides`, `${dims.length} entries (one per dimension)`, strides);
   }
-  const data = reached(name, given as FloatArray | Uint8Array, dims, strides, tensor.strides === undefined);
+  const data = reached(name, given as FloatArray | Uint8Array, className, dims, strides, own === undefined);
   return { name, field, data, length: lengthOf(data), className, type, dims, strides };
 }
 
-function elementType(name: string, className: string, tags: readonly (string | undefined)[], tensor: TensorLike) {
+function elementType(name: string, className: string, tags: Tags, tensor: TensorLike) {
   const tag = tensor.type ?? tensor.dtype;
   const type = tag === undefined ? tags[0] : tags.includes(tag) ? tag : undefined;
   if (type === undefined) {
@@ -205,11 +216,18 @@ export function contiguous(dims: readonly number[]): number[] {
 }
 
 // The part of the data that the strides reach, so that `out` may lie beside it in the same buffer.
-function reached(name: string, data: FloatArray | Uint8Array, dims: number[], strides: number[], exact: boolean) {
+function reached(
+  name: string,
+  data: FloatArray | Uint8Array,
+  className: string,
+  dims: number[],
+  strides: number[],
+  exact: boolean,
+): TypedArray {
   const length = lengthOf(data);
   if (length === 0) checkAttached(`${name}.data`, data);
   const needed = span(dims, strides);
-  if (length === needed) return kernelArray(data);
+  if (length === needed) return kernelArray(data, className);
   if (length > needed && !exact) return firstOf(data, needed);
   const from = exact ? `dims [${dims.join(", ")}]` : `dims [${dims.join(", ")}] and strides [${strides.join(", ")}]`;
   throw wrongValue(`${name}.data.length`, `${exact ? "" : "at least "}${needed} (${from})`, length);

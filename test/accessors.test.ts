@@ -39,6 +39,22 @@ describe("accessors among the arguments", () => {
     }
   });
 
+  test("are asked once, so strides cannot come or go after their check", () => {
+    for (const [first, later] of [[[0, 0, 1]], [undefined, [0, 0, 1]]]) {
+      let asked = 0;
+      const { data, dims } = make();
+      const key = {
+        data,
+        dims,
+        get strides() {
+          return asked++ === 0 ? first : later;
+        },
+      };
+      expect(attentionSync(make(), key, make()).output.data[0]).toBeCloseTo(0.5);
+      expect(asked).toBe(1);
+    }
+  });
+
   test("are asked once, so out cannot be exchanged after its check", () => {
     const good = new Float32Array(64 * 1024);
     let asked = 0;

@@ -1,5 +1,5 @@
 // Checks that the building blocks share.
-import { arrayClass, checkAttached, overlap } from "../arrays.js";
+import { arrayClass, checkAttached, extentOf, overlaps } from "../arrays.js";
 import { overlapping, tooLarge, wrongKind, wrongValue } from "../errors.js";
 
 /** A Float32Array whose memory is there. */
@@ -35,7 +35,7 @@ export function resultOf(out: unknown, length: number, why: string): Float32Arra
 
 /** The result is written while the input is still read. */
 export function checkApart(out: Float32Array, name: string, input: ArrayBufferView): void {
-  if (overlap(out, input)) throw overlapping("out", name);
+  if (overlaps(extentOf(out), input)) throw overlapping("out", name);
 }
 
 /** The result may be the input itself, but not a part of it. */
