@@ -9,6 +9,8 @@
 #include "multiply-inl.h"
 #include "attention-inl.h"
 #include "streams-inl.h"
+#include "score-keys-inl.h"
+#include "add-values-inl.h"
 #include "decode-inl.h"
 #include "weigh-inl.h"
 #include "map-inl.h"
