@@ -10,8 +10,12 @@ template <int N, Type T, int D> struct KeyStream {
   enum { KEYS = N * STEP < REGISTERS ? STEP : STEP / 2, FEWER = N < KEYS && W >= 8 ? 1 : KEYS };
   // With D, queries are kept in registers where they fit. Else a part of them serves all STEP keys where their sums
   // do, or HELD keys.
-  enum { OWNS = D > 0 && N *PARTS<REGISTERS, HELD = D == 0 ? FEWER : N> 3 && !OWNS ? 2 : 1 };
-  enum { SHARES = D > 0 && !OWNS && HELD == 1 && N * (STEP + 1) < REGISTERS };
+  static constexpr bool OWNS = D > 0 && (N * PARTS) < REGISTERS;
+  enum { HELD = D == 0 ? FEWER : N > 3 && !OWNS ? 2 : 1 };
+  static constexpr bool SHARES = D > 0 && !OWNS && HELD == 1 && N * (STEP + 1) < REGISTERS;
+  // Memory likes keys best one or two after the other. But each product of a key waits for the one before it, which
+  // takes longer than to read it where keys are converted and vectors are short.
+  static constexpr bool SIDE_BY_SIDE = SHARES || (N == 1 && T != XATTN_FLOAT32 && W < 16);
   // A compiler may load float32 keys once more for each row, and queries for each key.
   enum { HOLDS_KEYS = N > 1 && T == XATTN_FLOAT32, HOLDS_QUERIES = HELD > 1 && T == XATTN_FLOAT32 };
 
@@ -50,12 +54,12 @@ template <int N, Type T, int D> struct KeyStream {
   }
 
   XATTN_INLINE void addUnrolled(Sum (&acc)[N][STEP], const void *const (&key)[STEP]) {
-    if constexpr (SHARES) {
-      XATTN_HERE(q);
+    if constexpr (SIDE_BY_SIDE) {
+      if constexpr (!OWNS) XATTN_HERE(q);
       XATTN_UNROLL for (int k = 0; k < D; k += EACH) {
         XATTN_UNROLL for (int i = 0; i < STEP; i += HELD) addPart(acc, key, i, k, EACH);
       }
-    } else { // one or two keys after the other, which memory likes best
+    } else {
       XATTN_UNROLL for (int i = 0; i < STEP; i += HELD) {
         if constexpr (!OWNS) XATTN_HERE(q);
         XATTN_UNROLL for (int k = 0; k < D; k += EACH) addPart(acc, key, i, k, EACH);
