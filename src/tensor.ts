@@ -53,23 +53,20 @@ export interface View {
   strides: number[];
 }
 
+// Array classes and the tags that they may carry; the first is what no tag means.
 type Tags = readonly (string | undefined)[];
-const FLOATS = ["Float32Array", "Float16Array", "Uint16Array"];
-const [FLOAT32, FLOAT16, HALVES, BYTES]: Tags[] = [
-  ["float32"],
-  ["float16"],
-  [undefined, "float16", "bfloat16"],
-  ["bool", "uint8"],
+type Classes = readonly { name: string; tags: Tags }[];
+const FLOATS: Classes = [
+  { name: "Float32Array", tags: ["float32"] },
+  { name: "Float16Array", tags: ["float16"] },
+  { name: "Uint16Array", tags: [undefined, "float16", "bfloat16"] },
 ];
+const MASKS: Classes = [...FLOATS, { name: "Uint8Array", tags: ["bool", "uint8"] }];
 
-// Tags that an array class may carry; the first is what no tag means. Comparisons take a fraction of a look-up.
-function floatTags(className: unknown): Tags | undefined {
-  if (className === "Float32Array") return FLOAT32;
-  return className === "Float16Array" ? FLOAT16 : className === "Uint16Array" ? HALVES : undefined;
-}
-
-function maskTags(className: unknown): Tags | undefined {
-  return className === "Uint8Array" ? BYTES : floatTags(className);
+// A few comparisons take a fraction of a look-up in a Map.
+function tagsOf(className: unknown, classes: Classes): Tags | undefined {
+  for (let i = 0; i < classes.length; i++) if (classes[i].name === className) return classes[i].tags;
+  return undefined;
 }
 
 const FLOAT_DATA = "a Float32Array, Float16Array or Uint16Array (convert others with Float32Array.from(data))";
@@ -79,22 +76,23 @@ const MASK_DATA =
 
 /** Whether an array may hold results of this type. */
 export function holds(array: unknown, type: ElementType): array is FloatArray {
-  return floatTags(arrayClass(array))?.includes(type) ?? false;
+  return tagsOf(arrayClass(array), FLOATS)?.includes(type) ?? false;
 }
 
 /** The array classes for which holds() is true: `Uint16Array or Float16Array`. */
 export function holders(type: ElementType): string {
-  return FLOATS.filter((name) => floatTags(name)?.includes(type)).join(" or ");
+  const classes = FLOATS.filter(({ tags }) => tags.includes(type));
+  return classes.map(({ name }) => name).join(" or ");
 }
 
 /** A query, key or value, or a result. */
 export function floatView(name: string, tensor: TensorLike): View {
-  return view(name, tensor, floatTags, FLOAT_DATA);
+  return view(name, tensor, FLOATS, FLOAT_DATA);
 }
 
 /** A mask: floats, or bytes and booleans, where nonzero = attend. */
 export function maskView(tensor: TensorLike): View {
-  return view("mask", isBooleans(tensor) ? bytes(tensor) : tensor, maskTags, MASK_DATA);
+  return view("mask", isBooleans(tensor) ? bytes(tensor) : tensor, MASKS, MASK_DATA);
 }
 
 function isBooleans(tensor: TensorLike): boolean {
@@ -112,13 +110,13 @@ function bytes({ data, dims, shape, strides }: TensorLike): TensorLike {
   } as TensorLike;
 }
 
-function view(name: string, tensor: TensorLike, tagsOf: typeof floatTags, expected: string): View {
+function view(name: string, tensor: TensorLike, classes: Classes, expected: string): View {
   if (typeof tensor !== "object" || tensor === null || tensor.data === undefined) {
     throw wrongKind(name, "a tensor { data, dims }", tensor);
   }
   const given = tensor.data;
   const className = arrayClass(given) as string;
-  const tags = tagsOf(className);
+  const tags = tagsOf(className, classes);
   if (tags === undefined) throw wrongKind(`${name}.data`, expected, given);
   const type = elementType(name, className, tags, tensor);
   const field = tensor.dims === undefined && tensor.shape !== undefined ? "shape" : "dims";
