@@ -1,7 +1,72 @@
 // Scores of a few query rows, with lanes along d: rows of keys are read once for all.
 
+enum { STEP = 4 }; // keys whose sums are folded together
+
+// Keys times queries: a Part is EACH elements of either, a Sum W partial sums.
+template <Type T> struct Products {
+  enum { EACH = vectorsOf<T>() * W };
+  struct Part {
+    vec x[vectorsOf<T>()];
+  };
+  typedef vec Sum;
+  typedef float Query;
+
+  static XATTN_INLINE Part key(const void *keys, int64_t index, int n) {
+    Part part;
+    loadInOrder<T>(keys, index, n, part.x);
+    return part;
+  }
+  static XATTN_INLINE Part query(const float *q) {
+    Part part;
+    part.x[0] = load(q);
+    if constexpr (vectorsOf<T>() == 2) part.x[1] = load(q + W);
+    return part;
+  }
+  static XATTN_INLINE Sum none() { return broadcast(0.0f); }
+  static XATTN_INLINE Sum add(Sum sum, const Part &x, const Part &y) {
+    sum = fma(x.x[0], y.x[0], sum);
+    if constexpr (vectorsOf<T>() == 2) sum = fma(x.x[1], y.x[1], sum);
+    return sum;
+  }
+  static XATTN_INLINE vec total(Sum sum) { return sum; }
+
+  // Puts a query, of which `padded` floats are there, into the order of the keys. Returns a factor for its scores.
+  static XATTN_INLINE float prepare(float *q, int64_t padded) {
+    for (int64_t k = 0; vectorsOf<T>() == 2 && k < padded; k += 2 * W) {
+      float t[2 * W];
+      for (int i = 0; i < 2 * W; i++) t[i] = q[k + i];
+      for (int i = 0; i < W; i++) q[k + i] = t[2 * i], q[k + W + i] = t[2 * i + 1];
+    }
+    return 1;
+  }
+};
+
+// int8 is multiplied in integers of 16 bits, to which the query is rounded: 2^-8 of the keys' own rounding.
+template <> struct Products<XATTN_INT8> {
+  enum { EACH = 2 * W };
+  typedef shorts Part;
+  typedef ints Sum;
+  typedef int16_t Query;
+
+  static XATTN_INLINE Part key(const void *keys, int64_t index, int n) {
+    return widenBytes((const int8_t *)keys + index, n);
+  }
+  static XATTN_INLINE Part query(const int16_t *q) { return loadShorts(q); }
+  static XATTN_INLINE Sum none() { return noInts(); }
+  static XATTN_INLINE Sum add(Sum sum, Part x, Part y) { return addPairs(sum, x, y); }
+  static XATTN_INLINE vec total(Sum sum) { return toFloats(sum); }
+
+  static XATTN_NOINLINE float prepare(float *q, int64_t padded) {
+    // No more than what keeps W sums of products with 127 within 32 bits.
+    const float most = (float)smaller(32767, INT32_MAX / 127 / (padded / W));
+    const float factor = scaleOf(XATTN_FLOAT32, q, padded, most);
+    toShortRow(q, (int16_t *)q, factor, most, padded); // behind what is still to be read
+    return factor;
+  }
+};
+
 // N query rows, `pitch` floats apart, against keys of one type. D is 0, or d where that is known at compile time.
-template <int N, Type T, int D> struct KeyStream {
+template <int N, Type T, int D> struct Scorer {
   typedef Products<T> P;
   typedef typename P::Part Part;
   typedef typename P::Sum Sum;
@@ -10,20 +75,19 @@ template <int N, Type T, int D> struct KeyStream {
   enum { KEYS = N * STEP < REGISTERS ? STEP : STEP / 2, FEWER = N < KEYS && W >= 8 ? 1 : KEYS };
   // With D, queries are kept in registers where they fit. Else a part of them serves all STEP keys where their sums
   // do, or HELD keys.
-  static constexpr bool OWNS = D > 0 && (N * PARTS) < REGISTERS;
-  enum { HELD = D == 0 ? FEWER : N > 3 && !OWNS ? 2 : 1 };
-  static constexpr bool SHARES = D > 0 && !OWNS && HELD == 1 && N * (STEP + 1) < REGISTERS;
-  // Memory likes keys best one or two after the other. But each product of a key waits for the one before it, which
-  // takes longer than to read it where keys are converted and vectors are short.
-  static constexpr bool SIDE_BY_SIDE = SHARES || (N == 1 && T != XATTN_FLOAT32 && W < 16);
-  // A compiler may load float32 keys once more for each row, and queries for each key.
+  enum { OWNS = D > 0 && (N * PARTS) < REGISTERS, HELD = D == 0 ? FEWER : N > 3 && !OWNS ? 2 : 1 };
+  enum { SHARES = D > 0 && !OWNS && HELD == 1 && N * (STEP + 1) < REGISTERS };
+  // Memory likes keys best one after the other, or in twos. But a single row has one chain of products per key, which
+  // takes longer than to read the key where that is a few bytes and vectors are short.
+  enum { TURN = SHARES || (N == 1 && T != XATTN_FLOAT32 && W == 8) ? (int)STEP : (int)HELD };
+  // Held, or a compiler may load float32 keys again for each row, and queries for each key.
   enum { HOLDS_KEYS = N > 1 && T == XATTN_FLOAT32, HOLDS_QUERIES = HELD > 1 && T == XATTN_FLOAT32 };
 
   const float *q;
   int64_t pitch, d, ahead;
   Part own[N][PARTS];
 
-  XATTN_INLINE KeyStream(const float *q, int64_t pitch, int64_t d, int64_t ahead)
+  XATTN_INLINE Scorer(const float *q, int64_t pitch, int64_t d, int64_t ahead)
       : q(q), pitch(pitch), d(d), ahead(ahead) {
     if constexpr (OWNS) {
       XATTN_UNROLL for (int r = 0; r < N; r++) {
@@ -54,15 +118,10 @@ template <int N, Type T, int D> struct KeyStream {
   }
 
   XATTN_INLINE void addUnrolled(Sum (&acc)[N][STEP], const void *const (&key)[STEP]) {
-    if constexpr (SIDE_BY_SIDE) {
+    XATTN_UNROLL for (int start = 0; start < STEP; start += TURN) {
       if constexpr (!OWNS) XATTN_HERE(q);
       XATTN_UNROLL for (int k = 0; k < D; k += EACH) {
-        XATTN_UNROLL for (int i = 0; i < STEP; i += HELD) addPart(acc, key, i, k, EACH);
-      }
-    } else {
-      XATTN_UNROLL for (int i = 0; i < STEP; i += HELD) {
-        if constexpr (!OWNS) XATTN_HERE(q);
-        XATTN_UNROLL for (int k = 0; k < D; k += EACH) addPart(acc, key, i, k, EACH);
+        XATTN_UNROLL for (int i = start; i < start + TURN; i += HELD) addPart(acc, key, i, k, EACH);
       }
     }
   }
@@ -79,7 +138,7 @@ template <int N, Type T, int D> struct KeyStream {
     }
   }
 
-  // The sums of STEP keys, folded together.
+  // The sums of STEP keys, folded together into folds[r][f].
   XATTN_INLINE void foldKeys(const void *const (&key)[STEP], vec (&folds)[N][W / STEP], int f) {
     Sum acc[N][STEP];
     XATTN_UNROLL for (int r = 0; r < N; r++) {
@@ -102,22 +161,22 @@ template <int N, Type T, int D> struct KeyStream {
 template <int N, Type T, int D, class F>
 XATTN_NOINLINE void scoreKeys(const float *q, int64_t pitch, int64_t d, const void *keys, int64_t first, int64_t row,
                               int n, int64_t ahead, const F &use) {
-  KeyStream<N, T, D> stream(q, pitch, d, ahead);
+  Scorer<N, T, D> scorer(q, pitch, d, ahead);
   int64_t index = first;
   for (int j = 0; j < n; j += W) {
     vec folds[N][W / STEP];
-    const auto foldKeys = [&](int f) XATTN_LAMBDA_INLINE {
+    const auto foldNext = [&](int f) XATTN_LAMBDA_INLINE {
       const void *key[STEP]; // behind the last one that is read again
       XATTN_UNROLL for (int i = 0; i < STEP; i++, index += row) {
         key[i] = at(keys, T, D > 0 ? index : first + smaller(j + STEP * f + i, n - 1) * row);
         XATTN_HERE(key[i]); // or there is one more pointer for each of its columns
       }
-      stream.foldKeys(key, folds, f);
+      scorer.foldKeys(key, folds, f);
     };
     if constexpr (N <= 2) { // the code of more rows would be four times as long, and no faster
-      XATTN_UNROLL for (int f = 0; f < W / STEP; f++) foldKeys(f);
+      XATTN_UNROLL for (int f = 0; f < W / STEP; f++) foldNext(f);
     } else {
-      for (int f = 0; f < W / STEP; f++) foldKeys(f);
+      for (int f = 0; f < W / STEP; f++) foldNext(f);
     }
     vec scores[N];
     XATTN_UNROLL for (int r = 0; r < N; r++) scores[r] = joinFolds(folds[r]);

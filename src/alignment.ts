@@ -1,4 +1,4 @@
-import { checkLength } from "./call.js";
+import { checkViews } from "./call.js";
 import { wrongValue } from "./errors.js";
 import { READABLE, readRows } from "./read.js";
 import { type ElementType, floatView, pack, type TensorLike, type View } from "./tensor.js";
@@ -68,7 +68,7 @@ function check(weights: TensorLike, given: AlignmentOptions) {
   const median = options.median === undefined ? DEFAULTS.median : integer("median", options.median, 1);
   if (median % 2 === 0) throw wrongValue("median", "an odd integer", median);
   const normalize = flag("normalize", options.normalize, DEFAULTS.normalize);
-  checkLength("weights.data", view.data, view.length);
+  checkViews([view]);
   return { view: pack(view), tq, tk, heads, median, normalize };
 }
 

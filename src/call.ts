@@ -162,18 +162,18 @@ export function checkStillThere({ options, inputs, outputDims }: Call): void {
 export function checkViews(views: readonly View[]): void {
   for (let i = 0; i < views.length; i++) {
     const { name, data, length } = views[i];
-    if (!hasLength(data, length)) checkLength(`${name}.data`, data, length); // a name takes as long as a check
+    if (!hasLength(data, length)) checkLength(`${name}.data`, data, length); // making a name takes as long as the check
   }
 }
 
-export function checkLength(name: string, data: TypedArray | FloatArray, length: number): void {
+function checkLength(name: string, data: TypedArray | FloatArray, length: number): void {
   if (hasLength(data, length)) return;
   checkAttached(name, data);
   const now = lengthOf(data);
   if (now !== length) throw wrongValue(`${name}.length`, `${length}, as when it was checked`, now);
 }
 
-// A detached array has none.
+// A length of 0 says nothing: that of a detached array is 0, too.
 function hasLength(data: TypedArray | FloatArray, length: number): boolean {
   return length > 0 && lengthOf(data) === length;
 }

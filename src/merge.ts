@@ -1,6 +1,6 @@
 import { allocate, kernelArray } from "./arrays.js";
 import type { OutputData } from "./attention.js";
-import { checkLength } from "./call.js";
+import { checkViews } from "./call.js";
 import { wrongKind, wrongValue } from "./errors.js";
 import { fold, type Layout, type LayoutName, mapDims, SHAPES, split } from "./layout.js";
 import { layoutName } from "./options.js";
@@ -103,7 +103,7 @@ function checkParts(parts: readonly Part[], given: MergeOptions) {
     if (output.type !== first.type) {
       throw wrongValue(`${output.name}.type`, `"${first.type}" (type of "parts[0].output")`, output.type);
     }
-    for (const { name, data, length } of [output, lse]) checkLength(`${name}.data`, data, length);
+    checkViews([output, lse]);
   }
   return { shape, shards: views.map((view) => shardOf(view, shape)), className: first.className };
 }

@@ -191,7 +191,7 @@ export function checkOut(options: AttentionOptions, type: ElementType, dims: num
 }
 
 function checkApart(out: Extent, name: string, input: unknown): void {
-  if (input === undefined || arrayClass(input) === undefined) return;
+  if (input === undefined || arrayClass(input) === undefined) return; // most are left out
   if (overlaps(out, input as ArrayBufferView)) throw overlapping("out", name);
 }
 

@@ -53,9 +53,10 @@ export interface View {
   strides: number[];
 }
 
-// Array classes and the tags that they may carry; the first is what no tag means.
 type Tags = readonly (string | undefined)[];
 type Classes = readonly { name: string; tags: Tags }[];
+
+// Array classes and the tags that they may carry; the first is what no tag means.
 const FLOATS: Classes = [
   { name: "Float32Array", tags: ["float32"] },
   { name: "Float16Array", tags: ["float16"] },
@@ -79,7 +80,7 @@ export function holds(array: unknown, type: ElementType): array is FloatArray {
   return tagsOf(arrayClass(array), FLOATS)?.includes(type) ?? false;
 }
 
-/** The array classes for which holds() is true: `Uint16Array or Float16Array`. */
+/** The array classes for which holds() is true: `Float16Array or Uint16Array`. */
 export function holders(type: ElementType): string {
   const classes = FLOATS.filter(({ tags }) => tags.includes(type));
   return classes.map(({ name }) => name).join(" or ");
