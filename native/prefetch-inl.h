@@ -94,8 +94,7 @@ struct Prefetch {
       return;
     }
     for (int64_t j = first; j < first + n; j++) {
-      const Stream row = streamOf(x, start + j * x.row, 1, width);
-      for (const char *line = row.at; line < row.end; line += 64) XATTN_PREFETCH(line, XATTN_SECOND_LEVEL);
+      fetchLines<XATTN_SECOND_LEVEL>(at(x.data, x.type, start + j * x.row), width * sizeOf(x.type));
     }
   }
 

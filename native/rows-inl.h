@@ -21,6 +21,11 @@ XATTN_INLINE const void *at(const void *data, Type type, int64_t index) {
   return (const char *)data + index * sizeOf(type);
 }
 
+// One line for each 64 bytes that are begun.
+template <int LEVEL> XATTN_INLINE void fetchLines(const void *from, int64_t bytes) {
+  for (int64_t line = 0; line < bytes; line += 64) XATTN_PREFETCH((const char *)from + line, LEVEL);
+}
+
 // The first n <= W elements at an index, as floats; the other lanes are 0. int8 is without its factor.
 XATTN_INLINE vec loadAs(Type type, const void *data, int64_t index, int n) {
   const void *p = at(data, type, index);

@@ -106,8 +106,7 @@ struct Scores {
   XATTN_INLINE void fetchMask(int64_t key, int n) {
     const int64_t bytes = n * sizeOf(p->mask.type) + 63;
     for (int r = 0; r < (rows.sameMask ? 1 : rows.count); r++) {
-      const char *from = (const char *)at(p->mask.data, p->mask.type, row[r].mask + key * p->mask.key);
-      for (int64_t line = 0; line < bytes; line += 64) XATTN_PREFETCH(from + line, XATTN_FIRST_LEVEL);
+      fetchLines<XATTN_FIRST_LEVEL>(at(p->mask.data, p->mask.type, row[r].mask + key * p->mask.key), bytes);
     }
   }
 

@@ -155,25 +155,19 @@ export function fillIdle({ heads, tq, sinks, output, lse }: Problem): void {
  */
 export function checkStillThere({ options, inputs, outputDims }: Call): void {
   checkViews(inputs);
-  if (options.out !== undefined) checkLength("out", options.out, product(outputDims));
+  if (options.out !== undefined) checkLength("out", "", options.out, product(outputDims));
 }
 
 /** The same of tensors alone. */
 export function checkViews(views: readonly View[]): void {
-  for (let i = 0; i < views.length; i++) {
-    const { name, data, length } = views[i];
-    if (!hasLength(data, length)) checkLength(`${name}.data`, data, length); // making a name takes as long as the check
-  }
+  for (let i = 0; i < views.length; i++) checkLength(views[i].name, ".data", views[i].data, views[i].length);
 }
 
-function checkLength(name: string, data: TypedArray | FloatArray, length: number): void {
-  if (hasLength(data, length)) return;
-  checkAttached(name, data);
+// The name comes in parts, for to join them takes as long as the check.
+function checkLength(tensor: string, field: string, data: TypedArray | FloatArray, length: number): void {
   const now = lengthOf(data);
+  if (now === length && length > 0) return; // that of a detached array is 0
+  const name = tensor + field;
+  checkAttached(name, data);
   if (now !== length) throw wrongValue(`${name}.length`, `${length}, as when it was checked`, now);
-}
-
-// A length of 0 says nothing: that of a detached array is 0, too.
-function hasLength(data: TypedArray | FloatArray, length: number): boolean {
-  return length > 0 && lengthOf(data) === length;
 }

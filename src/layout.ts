@@ -58,11 +58,11 @@ function byRank(name: LayoutName): (Layout | undefined)[] {
 /** Dims of the output or of keys, unfolded. */
 export function dimsOf(name: "output" | "key", { axes, rank, folded }: Layout, sizes: Sizes): number[] {
   const { batch, heads, kvHeads, tq, tk, d, dv } = sizes;
+  const whole = name === "output" ? [batch, heads, tq, dv] : [batch, kvHeads, tk, d];
   const dims = new Array<number>(folded ? rank + 1 : rank);
-  if (axes[BATCH] >= 0) dims[axes[BATCH]] = batch;
-  if (axes[HEADS] >= 0) dims[axes[HEADS]] = name === "output" ? heads : kvHeads;
-  dims[axes[ROWS]] = name === "output" ? tq : tk;
-  dims[axes[COLUMNS]] = name === "output" ? dv : d;
+  for (let axis = BATCH; axis <= COLUMNS; axis++) {
+    if (axes[axis] >= 0) dims[axes[axis]] = whole[axis];
+  }
   return dims;
 }
 
